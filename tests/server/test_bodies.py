@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mlflow_backend_server.access import locations, origins
 from mlflow_backend_server.access.permissions import Subjects, arguments, parsed
 from mlflow_backend_server.http.audit import audited
-from mlflow_backend_server.http.exchange import Asked
+from mlflow_backend_server.http.exchange import Request
 
 from tests.server.bodies import BAD, GOOD
 
@@ -152,9 +152,9 @@ def test_another_site_may_not_write(origin: str, path: str, *, foreign: bool) ->
     """Where MLflow does not look itself; its own settings say who is no other site."""
     is_foreign = origins.foreign_by({"MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "https://ui.example"})
     headers = {"host": "mlflow.example", "content-type": "text/plain"} | ({"origin": origin} if origin else {})
-    asked = Asked(method="POST", path=path, raw_path=path, headers=headers)
-    assert is_foreign(asked) is foreign
-    assert not is_foreign(Asked(method="GET", path=path, raw_path=path, headers=headers))
+    request = Request(method="POST", path=path, raw_path=path, headers=headers)
+    assert is_foreign(request) is foreign
+    assert not is_foreign(Request(method="GET", path=path, raw_path=path, headers=headers))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow_backend_server.http.direct import Direct
-from mlflow_backend_server.http.exchange import Asked
+from mlflow_backend_server.http.exchange import Request
 from mlflow_backend_server.http.record import Exchange, log_line
 
 if TYPE_CHECKING:
@@ -144,8 +144,10 @@ def test_a_client_that_goes_away_while_it_sends_is_not_served() -> None:
 @given(st.text(max_size=3000), st.text(max_size=3000), st.text(max_size=63))
 def test_an_access_log_line_is_whole_and_holds_no_query(path: str, route: str, agent: str) -> None:
     """One line of JSON that a pipe takes at once, whatever the path is made of."""
-    asked = Asked(method="GET", path=path, raw_path=path, headers={"user-agent": agent}, client="::1")
-    line = log_line(Exchange(asked=asked, request_id="1" * 128), route[:200].encode("ascii", "ignore").decode(), 0.5)
+    request = Request(method="GET", path=path, raw_path=path, headers={"user-agent": agent}, client="::1")
+    line = log_line(
+        Exchange(request=request, request_id="1" * 128), route[:200].encode("ascii", "ignore").decode(), 0.5
+    )
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert len(line) <= 4096

@@ -16,7 +16,7 @@ from mlflow_backend_server.access.guesses import PER_NAME
 from mlflow_backend_server.health.identity import OBJECT
 from mlflow_backend_server.http import routes
 from mlflow_backend_server.http.asgi import AsgiFilter
-from mlflow_backend_server.http.exchange import Asked, with_prefix
+from mlflow_backend_server.http.exchange import Request, with_prefix
 from mlflow_backend_server.http.record import Recorder
 from mlflow_backend_server.http.wsgi import refuse_underscores
 from mlflow_backend_server.settings import (
@@ -225,10 +225,10 @@ def test_who_guesses_must_wait_and_the_owner_is_not(through: Callable[..., Answe
 )  # fmt: skip
 def test_the_log_names_the_version_of_mlflows_client(agent: str, version: str) -> None:
     """Of other programs nothing is kept: a User-Agent is free text."""
-    asked = Asked(method="GET", path="/", raw_path="/", headers={"user-agent": agent}, client="192.0.2.1")
+    request = Request(method="GET", path="/", raw_path="/", headers={"user-agent": agent}, client="192.0.2.1")
     lines: list[bytes] = []
     recorder = Recorder(template=lambda *_: "/", metrics=None, log=True, write=lines.append)
-    recorder.end(recorder.begin(asked))
+    recorder.end(recorder.begin(request))
     assert json.loads(lines[0])["mlflow_client"] == version
 
 
@@ -237,13 +237,13 @@ def test_a_line_is_whole_whatever_a_caller_sends(about: dict[str, Any]) -> None:
     """One write of a pipe takes 4096 bytes; a longer line would be cut through by another worker's."""
     lines: list[bytes] = []
     recorder = Recorder(template=lambda *_: "/api/2.0/mlflow/users/create", metrics=None, log=True, write=lines.append)
-    asked = Asked(
+    request = Request(
         method="POST", path="/", raw_path="\U0001f600" * 5000, headers={"x-request-id": "x" * 128}, client="192.0.2.1"
     )
-    exchange = recorder.begin(asked)
+    exchange = recorder.begin(request)
     exchange.identity, exchange.about = "\U0001f600" * 5000, {name: value[:200] for name, value in about.items()}
     recorder.end(exchange)
-    recorder.end(replace(exchange, asked=replace(asked, method="X" * 60_000)))
+    recorder.end(replace(exchange, request=replace(request, method="X" * 60_000)))
     recorder.keys_changed([f"key-{number}" for number in range(2000)], ["k" * 63] * 100)
     assert [json.loads(line)["kind"] for line in lines] == ["access", "audit", "access", "audit"]
     assert max(len(line) for line in lines) <= 4096
@@ -251,10 +251,10 @@ def test_a_line_is_whole_whatever_a_caller_sends(about: dict[str, Any]) -> None:
 
 def test_endless_paths_are_not_kept() -> None:
     """Whoever has no key yet may send thousands of long ones; each route is found all the same."""
-    asked: list[str] = []
+    request: list[str] = []
 
     def find(_method: str, path: str) -> int:
-        asked.append(path)
+        request.append(path)
         return len(path)
 
     kept = routes._kept(find)
@@ -264,7 +264,7 @@ def test_endless_paths_are_not_kept() -> None:
         60_001,
         60_001,
     ]
-    assert len(asked) == 3
+    assert len(request) == 3
 
 
 @STACKS
@@ -518,5 +518,5 @@ def test_what_only_begins_like_the_prefix_is_not_below_it(through: Callable[...,
 )
 def test_a_redirect_leads_below_the_prefix_that_was_called(raw: str, location: str, expected: str) -> None:
     """MLflow knows nothing of the prefix, so its redirects leave it out."""
-    asked = Asked(method="GET", path="/a", raw_path=raw, headers={})
-    assert with_prefix(location, asked) == expected
+    request = Request(method="GET", path="/a", raw_path=raw, headers={})
+    assert with_prefix(location, request) == expected

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlflow_backend.backup import drill, manifest
 from mlflow_backend.backup.artifacts import CONTENTS, Artifact, decode_index
 from mlflow_backend.backup.damage import Damage, Kind, damaged_contents, damaged_parts, different_totals
-from mlflow_backend.backup.destination import looked_at
+from mlflow_backend.backup.destination import inspect_objects
 from mlflow_backend.backup.retention import BackupState, ListedBackup, Unfinished
 from mlflow_backend.contract import PlatformFailed
 
@@ -108,7 +108,7 @@ def index_of(destination: Destination, found: Manifest) -> dict[str, Artifact]:
 def damages(destination: Destination, found: Manifest, *, read_all: bool) -> tuple[Damage, ...]:
     """Return what is wrong with a backup: by sizes from a listing, or by the checksums of all that it names."""
     base = folder(found.id)
-    parts = looked_at(destination, (f"{base}/{part.object}" for part in found.parts), read=read_all)
+    parts = inspect_objects(destination, (f"{base}/{part.object}" for part in found.parts), read=read_all)
     wrong = damaged_parts(found, {key.removeprefix(f"{base}/"): each for key, each in parts.items()})
     if any(damage.object == found.artifacts.index.object for damage in wrong):
         return wrong
@@ -116,7 +116,7 @@ def damages(destination: Destination, found: Manifest, *, read_all: bool) -> tup
         index = index_of(destination, found)
     except PlatformFailed as failure:
         return (*wrong, Damage(object=found.artifacts.index.object, kind=Kind.CHANGED, finding=failure.finding))
-    contents = looked_at(destination, {artifact.content for artifact in index.values()}, read=read_all)
+    contents = inspect_objects(destination, {artifact.content for artifact in index.values()}, read=read_all)
     return (*wrong, *different_totals(found, index), *damaged_contents(index, contents))
 
 

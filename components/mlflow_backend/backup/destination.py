@@ -155,7 +155,7 @@ class FolderDestination(FileStore):
                 path.unlink(missing_ok=True)
 
 
-def looked_at(destination: Destination, keys: Iterable[str], *, read: bool) -> dict[str, StoredObject]:
+def inspect_objects(destination: Destination, keys: Iterable[str], *, read: bool) -> dict[str, StoredObject]:
     """Return those of the objects that are there, with their checksums if they are to be read."""
     found = {}
     for key in keys:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mlflow_backend.backup import catalogue, sealing
 from mlflow_backend.backup.create import LOCK
 from mlflow_backend.backup.damage import damaged_contents, refuse_damaged, refuse_unknown_schema
-from mlflow_backend.backup.destination import looked_at
+from mlflow_backend.backup.destination import inspect_objects
 from mlflow_backend.backup.source import recorded
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.identity import object_of
@@ -192,7 +192,7 @@ def write_artifacts(
     """Write the artifacts, each only if its content is what was backed up. Raises PlatformFailed."""
     say(f"writing {len(missing)} artifacts")
     for artifact in missing:
-        found = looked_at(destination, [artifact.content], read=True)
+        found = inspect_objects(destination, [artifact.content], read=True)
         refuse_damaged("of these artifacts", damaged_contents({artifact.path: artifact}, found))
         pieces = destination.chunks(artifact.content)
         source.artifacts.create(artifact.path, pieces, size_bytes=artifact.size_bytes)

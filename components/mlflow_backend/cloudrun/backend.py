@@ -92,7 +92,7 @@ class CloudRunBackend(Backend):
         self._scope = Scope(settings=settings, naming=naming)
         self._locator = locator_of(settings, naming)
         self._identity = service.release_identity(settings, naming)
-        self._findings, self._found = _looked_at(settings, CloudRunPlatform(self._locator), self._identity)
+        self._findings, self._found = _inspect(settings, CloudRunPlatform(self._locator), self._identity)
         self.provider = gcp.Provider(f"{name}-gcp", project=naming.project, region=naming.region)
         super().__init__(
             CLOUDRUN_BACKEND,
@@ -378,7 +378,7 @@ class CloudRunBackend(Backend):
         )
 
 
-def _looked_at(settings: Settings, platform: CloudRunPlatform, release: str) -> tuple[tuple[Finding, ...], Found]:
+def _inspect(settings: Settings, platform: CloudRunPlatform, release: str) -> tuple[tuple[Finding, ...], Found]:
     """Return what preflight found, and what Google and the ledger say before an update."""
     findings = preflight.refuse(settings, platform.naming, platform.api)
     found = pins.ledger_contents(platform.store, requested=settings.release.pin)

@@ -106,7 +106,7 @@ class EksBackend(Backend):
         plugin.require()
         versions = addons.versions(settings, connection) if created(settings) else {}
         identity = server.identity(self._inner, objects)
-        findings, pinned, template = _looked_at(settings, self._inner, self._locator, identity)
+        findings, pinned, template = _inspect(settings, self._inner, self._locator, identity)
         self.provider = self._scope.provider(f"{name}-aws")
         super().__init__(
             EKS_BACKEND,
@@ -318,7 +318,7 @@ class EksBackend(Backend):
         return created(settings) or rds(settings) or elasticache(settings)
 
 
-def _looked_at(
+def _inspect(
     settings: Settings, inner: Settings, locator: EksLocator, identity: str
 ) -> tuple[tuple[Finding, ...], PinnedRelease | None, Document | None]:
     """Return what preflight found, and the release that the ledger names instead of this one, with its pod template."""

@@ -55,7 +55,7 @@ class KubernetesBackend(Backend):
         refuse_broken(settings)
         naming = naming_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack(), name=name)
         locator = locator_of(settings, naming)
-        findings, pinned, template = _looked_at(settings, locator, server.identity(settings, naming))
+        findings, pinned, template = _inspect(settings, locator, server.identity(settings, naming))
         self.provider = kubernetes.Provider(
             f"{name}-kubernetes", kubeconfig=locator.kubeconfig, context=locator.context, namespace=naming.namespace
         )
@@ -81,7 +81,7 @@ class KubernetesBackend(Backend):
         self._give_outputs(artifact_root=locator.store.address(ARTIFACTS), preflight=documents(findings))
 
 
-def _looked_at(
+def _inspect(
     settings: Settings, locator: KubernetesLocator, identity: str
 ) -> tuple[tuple[Finding, ...], PinnedRelease | None, Document | None]:
     """Return what preflight found, and the release that the ledger names instead of this one, with its pod template."""

@@ -75,7 +75,7 @@ def check(settings: Settings, api: Api, naming: Naming, *, made: Collection[str]
     asked = [check for check in _CHECKS if check.__name__.strip("_") not in made]
     return (
         first,
-        *(finding for check in asked for finding in _looked(check, settings, api)),
+        *(finding for check in asked for finding in _findings(check, settings, api)),
         *published.look(settings, naming, api),
     )
 
@@ -86,7 +86,7 @@ def monitors(findings: Collection[Finding]) -> tuple[str, ...]:
     return tuple(kind for kind in monitoring.KINDS if kind in found)
 
 
-def _looked(check: Callable[[Settings, Api], Iterator[Finding]], settings: Settings, api: Api) -> Sequence[Finding]:
+def _findings(check: Callable[[Settings, Api], Iterator[Finding]], settings: Settings, api: Api) -> Sequence[Finding]:
     """Make a check; one that the deployer may not make is shown as skipped."""
     try:
         return tuple(check(settings, api))

@@ -82,12 +82,12 @@ def _tables(report: Report) -> Iterator[Section]:
         yield Section(
             title=f"Changes ({len(changes)})", columns=("", "name", "type", "properties"), rows=changes, folded=True
         )
-    looked = tuple(
+    checked = tuple(
         Row(cells=(each.outcome, each.check, f"{each.message} {each.fix}".strip()), tone=each.outcome)
         for each in report.preflight
     )
-    if looked:
-        yield Section(title="Preflight", columns=("", "check", "finding"), rows=looked)
+    if checked:
+        yield Section(title="Preflight", columns=("", "check", "finding"), rows=checked)
     if report.policies:
         found = tuple(Row(cells=tuple(cells), tone=outcome) for outcome, *cells in phrases.policy_rows(report))
         columns = ("", "policy", "finding", "remediation")

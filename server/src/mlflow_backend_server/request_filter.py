@@ -20,7 +20,7 @@ from mlflow_backend_server.access.scopes import allows
 from mlflow_backend_server.health.identity import OBJECT
 from mlflow_backend_server.health.states import Away, report
 from mlflow_backend_server.http import exchange
-from mlflow_backend_server.http.exchange import Answer, Asked, body_limit, refusal, too_large
+from mlflow_backend_server.http.exchange import Answer, Request, body_limit, refusal, too_large
 from mlflow_backend_server.settings import Access, Settings
 
 if TYPE_CHECKING:
@@ -96,39 +96,39 @@ class RequestFilter:
     rate: RateLimit | None = None
     users: Users | None = None
     route: Callable[[str, str], Route] = nowhere
-    foreign: Callable[[Asked], bool] = lambda _asked: False
+    foreign: Callable[[Request], bool] = lambda _request: False
     space: Space | None = None
 
-    def decide(self, asked: Asked) -> Verdict | Callable[[], Verdict] | Future[Verdict]:
+    def decide(self, request: Request) -> Verdict | Callable[[], Verdict] | Future[Verdict]:
         """Return an answer, an admission, or what gives one of them and may block."""
-        if asked.raw_path == self.settings.path_prefix != "":
+        if request.raw_path == self.settings.path_prefix != "":
             # The page names what it loads relative to itself.
-            return Answer(status=308, document={}, headers=(("location", f"{asked.raw_path}/"),))
-        if asked.path in OWN:
-            return self._health(asked)
-        if refused := _no_artifact(asked):
+            return Answer(status=308, document={}, headers=(("location", f"{request.raw_path}/"),))
+        if request.path in OWN:
+            return self._health(request)
+        if refused := _no_artifact(request):
             return refused
         limit = body_limit(
-            asked, request_bytes=self.settings.max_request_bytes, artifact_bytes=self.settings.max_artifact_bytes
+            request, request_bytes=self.settings.max_request_bytes, artifact_bytes=self.settings.max_artifact_bytes
         )
-        admission = Admission(limit=limit, route=self.route(asked.method, asked.path))
+        admission = Admission(limit=limit, route=self.route(request.method, request.path))
         if self.settings.access is Access.TOKEN:
-            return self._by_key(asked, admission)
+            return self._by_key(request, admission)
         if self.users is not None and admission.route.guard is not Guard.OPEN:
-            return self._by_password(asked, admission)
-        return self._let_in(asked, admission)
+            return self._by_password(request, admission)
+        return self._let_in(request, admission)
 
-    def _health(self, asked: Asked) -> Verdict | Callable[[], Verdict]:
-        if asked.method not in _READING:
+    def _health(self, request: Request) -> Verdict | Callable[[], Verdict]:
+        if request.method not in _READING:
             return exchange.NO_SUCH_METHOD
-        if asked.path == HEALTH:
+        if request.path == HEALTH:
             return exchange.ALIVE
-        answer = {COMPONENTS: self._components, READY: self._ready, IDENTITY: self._identity}[asked.path]
-        return lambda: answer(asked)
+        answer = {COMPONENTS: self._components, READY: self._ready, IDENTITY: self._identity}[request.path]
+        return lambda: answer(request)
 
-    def _by_key(self, asked: Asked, admission: Admission) -> Verdict | Callable[[], Verdict]:
-        shown = keys.presented(asked.headers)
-        key = self._key(asked)
+    def _by_key(self, request: Request, admission: Admission) -> Verdict | Callable[[], Verdict]:
+        shown = keys.presented(request.headers)
+        key = self._key(request)
         if key is None or key.expired():
             return replace(exchange.UNAUTHENTICATED, identity=key.name if key else keys.mark(shown))
         admission = replace(admission, identity=key.name, hide_credentials=True, key_scope=key.scope)
@@ -137,7 +137,7 @@ class RequestFilter:
             may = "may only read" if key.scope is keys.Scope.READ else f"lacks the scope '{needed}'"
             return _as(key.name, refusal(403, "PERMISSION_DENIED", f"The API key '{key.name}' {may}."))
         if self.rate is None:
-            return self._let_in(asked, admission)
+            return self._let_in(request, admission)
         rate = self.rate
 
         def limited() -> Verdict:
@@ -145,37 +145,37 @@ class RequestFilter:
                 message = f"The API key '{key.name}' has made its requests of this minute."
                 again = ("retry-after", str(seconds))
                 return _as(key.name, refusal(429, "REQUEST_LIMIT_EXCEEDED", message, again))
-            return self._let_in(asked, admission)
+            return self._let_in(request, admission)
 
         return limited
 
-    def _by_password(self, asked: Asked, admission: Admission) -> Verdict | Callable[[], Verdict] | Future[Verdict]:
-        login = credentials.presented(asked.headers, asked.path)
+    def _by_password(self, request: Request, admission: Admission) -> Verdict | Callable[[], Verdict] | Future[Verdict]:
+        login = credentials.presented(request.headers, request.path)
         if login is None:
             return exchange.NO_LOGIN
         assert self.users is not None  # noqa: S101 - seen by the caller
         token = self.users.job_token
-        if token and asked.path.startswith(_GATEWAY) and hmac.compare_digest(login.password.encode(), token.encode()):
-            return self._let_in(asked, replace(admission, identity=login.name))
-        checked = self.users.passwords.check(login, asked.client)
+        if token and request.path.startswith(_GATEWAY) and hmac.compare_digest(login.password.encode(), token.encode()):
+            return self._let_in(request, replace(admission, identity=login.name))
+        checked = self.users.passwords.check(login, request.client)
         if not isinstance(checked, Future):
             if checked.result is not Result.RIGHT or self.users.passwords.remembers(login.name):
-                return self._after_password(asked, login, admission, checked)
-            return lambda: self._after_password(asked, login, admission, checked)
+                return self._after_password(request, login, admission, checked)
+            return lambda: self._after_password(request, login, admission, checked)
         found: Future[Verdict] = Future()
         # From now on nobody can cancel it under the hands of the thread that hashes.
         found.set_running_or_notify_cancel()
 
         def done(hashed: Future[LoginCheck]) -> None:
             try:
-                found.set_result(self._after_password(asked, login, admission, hashed.result()))
+                found.set_result(self._after_password(request, login, admission, hashed.result()))
             except BaseException as error:  # noqa: BLE001 - whoever waits for the verdict gets it
                 found.set_exception(error)
 
         checked.add_done_callback(done)
         return found
 
-    def _after_password(self, asked: Asked, login: Login, admission: Admission, checked: LoginCheck) -> Verdict:
+    def _after_password(self, request: Request, login: Login, admission: Admission, checked: LoginCheck) -> Verdict:
         if checked.result is Result.WRONG:
             return _as(login.name, exchange.NO_LOGIN)
         if checked.result is Result.LIMITED:
@@ -193,69 +193,69 @@ class RequestFilter:
         if admission.route.guard is Guard.ADMIN and not administers:
             message = "Permission denied: this route is an administrator's."
             return _as(login.name, refusal(403, "PERMISSION_DENIED", message))
-        return self._let_in(asked, replace(admission, identity=login.name, administrator=administers))
+        return self._let_in(request, replace(admission, identity=login.name, administrator=administers))
 
-    def _let_in(self, asked: Asked, admission: Admission) -> Verdict:
+    def _let_in(self, request: Request, admission: Admission) -> Verdict:
         """Return the admission, unless nobody may make this request, or not with so long a body."""
         if admission.route.guard is Guard.CLOSED:
             return _as(admission.identity, exchange.NO_STORE_ADDRESSES)
-        if self.foreign(asked):
+        if self.foreign(request):
             message = "Cross-origin request blocked"
             return _as(admission.identity, refusal(403, "PERMISSION_DENIED", message))
-        if admission.limit and asked.length > admission.limit:
-            return _as(admission.identity, too_large(admission.limit, artifact=asked.uploads_artifact))
+        if admission.limit and request.length > admission.limit:
+            return _as(admission.identity, too_large(admission.limit, artifact=request.uploads_artifact))
         return admission
 
-    def _components(self, asked: Asked) -> Answer:
+    def _components(self, request: Request) -> Answer:
         findings, ok = self.board.look()
         document: dict[str, Any] = {"status": "ok" if ok else "degraded"}
-        if self._trusted(asked):
-            document = report(findings, ok=ok) | {"request": self._seen(asked)}
+        if self._trusted(request):
+            document = report(findings, ok=ok) | {"request": self._seen(request)}
         return Answer(status=200 if ok else 503, document=document)
 
-    def _seen(self, asked: Asked) -> dict[str, Any]:
+    def _seen(self, request: Request) -> dict[str, Any]:
         """Return how this request looks from here: what the proxies in front make of a caller."""
         return {
-            "host": asked.headers.get("host", ""),
-            "scheme": asked.scheme,
-            "client": asked.client,
-            "forwarded": forwarded(asked.headers, self.settings.trusted_proxies),
+            "host": request.headers.get("host", ""),
+            "scheme": request.scheme,
+            "client": request.client,
+            "forwarded": forwarded(request.headers, self.settings.trusted_proxies),
             "proxies": self.settings.trusted_proxies,
         }
 
-    def _ready(self, asked: Asked) -> Answer:
+    def _ready(self, request: Request) -> Answer:
         problem = self.readiness.problem()
         document = {"status": "ready" if problem is None else "unready"}
-        if problem is not None and self._trusted(asked):
+        if problem is not None and self._trusted(request):
             document["detail"] = problem
         return Answer(status=200 if problem is None else 503, document=document)
 
-    def _identity(self, asked: Asked) -> Answer:
-        if not self._trusted(asked):
+    def _identity(self, request: Request) -> Answer:
+        if not self._trusted(request):
             return refusal(401, "UNAUTHENTICATED", "Only those who may call this server may know its identity.")
         try:
             return Answer(status=200, document=self.identities.document())
         except Away as away:
             return Answer(status=503, document={"detail": str(away)})
 
-    def _trusted(self, asked: Asked) -> bool:
+    def _trusted(self, request: Request) -> bool:
         if self.settings.access is Access.TOKEN:
-            key = self._key(asked)
+            key = self._key(request)
             return key is not None and not key.expired()
         if self.users is not None:
-            login = credentials.presented(asked.headers, asked.path)
-            return login is not None and self.users.passwords.within(login, asked.client, most_s=_DETAILS_S)
+            login = credentials.presented(request.headers, request.path)
+            return login is not None and self.users.passwords.within(login, request.client, most_s=_DETAILS_S)
         return self.settings.access is Access.NONE
 
-    def _key(self, asked: Asked) -> StoredKey | None:
-        return keys.match(keys.presented(asked.headers), self.ring.keys()) if self.ring else None
+    def _key(self, request: Request) -> StoredKey | None:
+        return keys.match(keys.presented(request.headers), self.ring.keys()) if self.ring else None
 
 
-def _no_artifact(asked: Asked) -> Answer | None:
+def _no_artifact(request: Request) -> Answer | None:
     """Return the refusal of a request that names what is no artifact in the store."""
-    if OBJECT in asked.path or OBJECT in unquote(asked.query):
+    if OBJECT in request.path or OBJECT in unquote(request.query):
         return refusal(403, "PERMISSION_DENIED", f"{OBJECT} is the store's identity, and no artifact.")
-    if problem := locations.path_problem(asked.path, asked.query):
+    if problem := locations.path_problem(request.path, request.query):
         return refusal(400, "INVALID_PARAMETER_VALUE", f"The artifact's path {problem}.")
     return None
 

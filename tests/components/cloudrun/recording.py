@@ -28,7 +28,7 @@ def record(variant: str, *, preview: bool = False, found: Found = _NEW, **change
     """Register a variant's backend and return everything that was registered."""
     args = CloudRunBackendArgs(settings=changed(variant, changes))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "_looked_at", lambda *_: ((), found))
+        patch.setattr(backend, "_inspect", lambda *_: ((), found))
         platform = FakePlatform(_added, preview=preview)
         return registered_with(lambda: CloudRunBackend("mlflow", args), platform, stack=NAMING.stack, preview=preview)
 

@@ -35,7 +35,7 @@ USE = {
 }
 
 
-class Asked(Account):
+class AccessRequest(Account):
     """An account of recorded answers."""
 
     def __init__(self) -> None:
@@ -69,9 +69,9 @@ def test_what_is_wanted_follows_from_the_settings(variant: str, cpus: int, addre
     assert found.get(quotas.NETWORKS, 0) == vpcs
 
 
-def account_with(limit: float, *, used: float | None, applied: bool = True) -> Asked:
+def account_with(limit: float, *, used: float | None, applied: bool = True) -> AccessRequest:
     """Return an account that may have so many vCPUs, addresses and networks, and uses some vCPUs."""
-    account, quota = Asked(), {"Quota": {"Value": limit, "UsageMetric": USE}}
+    account, quota = AccessRequest(), {"Quota": {"Value": limit, "UsageMetric": USE}}
     account.of("service-quotas").answers("GetServiceQuota", quota if applied else "NoSuchResourceException")
     account.of("service-quotas").answers("GetAWSDefaultServiceQuota", quota)
     points = [] if used is None else [{"Maximum": used, "Timestamp": datetime(2026, 1, 1, tzinfo=UTC)}]
@@ -107,7 +107,7 @@ def test_what_is_in_use_counts_once(
 
 def test_a_quota_that_nobody_may_ask_is_no_pass() -> None:
     """It is shown as not evaluated."""
-    account = Asked()
+    account = AccessRequest()
     account.of("service-quotas").answers("GetServiceQuota", "AccessDeniedException")
     found = list(quotas.check(account, doctor.needed(settings_of("dev")), deployed=False))
     assert set(outcomes(found)) == {Outcome.SKIP}
@@ -127,7 +127,7 @@ def role(service: str) -> dict[str, Any]:
 @pytest.mark.parametrize("absent", SERVICES.split())
 def test_each_service_without_its_role_is_named(absent: str) -> None:
     """A name that only begins alike is another service's."""
-    account = Asked()
+    account = AccessRequest()
     there = [role(each) for each in SERVICES.split() if each != absent]
     account.of("iam").answers("ListRoles", {"Roles": there})
     found = list(linked_roles.check(account, settings_of("dev"), LINKED_ROLES))
@@ -158,7 +158,7 @@ def test_every_name_is_one_of_the_stack(variant: str) -> None:
 )
 def test_a_cluster_is_the_stacks_by_its_tags(tags: dict[str, str], *, own: bool) -> None:
     """A cluster of the same name that somebody else made is a name that is taken."""
-    account, listed = Asked(), [{"key": key, "value": value} for key, value in tags.items()]
+    account, listed = AccessRequest(), [{"key": key, "value": value} for key, value in tags.items()]
     cluster = {"clusterName": "mlflow-backend-dev-mlflow", "status": "ACTIVE", "tags": listed}
     account.of("ecs").answers("DescribeClusters", {"clusters": [cluster]})
     assert doctor.deployed(account, naming_of("dev")) is own
@@ -171,9 +171,9 @@ def test_a_bucket_of_another_account_has_no_command() -> None:
     assert not failed.command
 
 
-def everything_free(*, bucket: str = "404") -> Asked:
+def everything_free(*, bucket: str = "404") -> AccessRequest:
     """Return an account in which no name is taken, but for the bucket where something else is said."""
-    account = Asked()
+    account = AccessRequest()
     account.of("ecs").answers("DescribeClusters", {"clusters": []})
     account.of("secretsmanager").answers("DescribeSecret", "ResourceNotFoundException")
     account.of("logs").answers("DescribeLogGroups", {"logGroups": []})
@@ -207,9 +207,9 @@ GRANT = Grant(
 )
 
 
-def judged(arn: str, **decisions: str) -> tuple[Asked, list[Finding]]:
+def judged(arn: str, **decisions: str) -> tuple[AccessRequest, list[Finding]]:
     """Return what is found for a caller of whose actions IAM says so."""
-    account = Asked()
+    account = AccessRequest()
     account.of("sts").answers("GetCallerIdentity", {"Account": ACCOUNT, "Arn": arn})
     account.of("iam").answers("GetRole", {"Role": {**role("x"), "Arn": f"arn:aws:iam::{ACCOUNT}:role/ci/deploy"}})
     results = [
@@ -253,7 +253,7 @@ def test_what_iam_does_not_judge_is_said() -> None:
     """The root user, and a caller who may not ask."""
     _, found = judged(f"arn:aws:iam::{ACCOUNT}:root")
     assert outcomes(found) == [Outcome.SKIP]
-    account = Asked()
+    account = AccessRequest()
     account.of("sts").answers("GetCallerIdentity", {"Arn": f"arn:aws:iam::{ACCOUNT}:user/ann"})
     account.of("iam").answers("SimulatePrincipalPolicy", "AccessDenied")
     assert outcomes(list(permissions.check(account, [GRANT]))) == [Outcome.SKIP]

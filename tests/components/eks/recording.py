@@ -59,7 +59,7 @@ def without_cluster() -> Iterator[None]:
     """Let a backend be registered without its plugin, with a cluster that was looked at already."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plugin, "require", lambda: None)
-        patch.setattr(backend, "_looked_at", lambda *_: ((), None, None))
+        patch.setattr(backend, "_inspect", lambda *_: ((), None, None))
         patch.setattr(addons, "versions", lambda *_: {each.name: VERSION for each in ADDONS})
         yield
 

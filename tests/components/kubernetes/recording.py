@@ -39,6 +39,6 @@ def record(
     with pytest.MonkeyPatch.context() as patch:
         # An update is refused without it.
         patch.setenv("TRAINER_PASSWORD", "the-password-of-a-trainer")
-        patch.setattr(backend, "_looked_at", lambda *_: (findings, *pinned))
+        patch.setattr(backend, "_inspect", lambda *_: (findings, *pinned))
         platform = FakePlatform(lambda _, kind: ADDED.get(kind, {}), preview=preview)
         return registered_with(lambda: KubernetesBackend("mlflow", args), platform, stack=STACK, preview=preview)

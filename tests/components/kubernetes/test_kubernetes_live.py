@@ -453,7 +453,7 @@ def test_a_backend_of_another_that_is_called_alike_is_refused_in_the_preview(
     found.put("Secret", {"metadata": {"name": NAMING.part("server"), "labels": labels}})
     monkeypatch.setattr(backend, "KubernetesPlatform", lambda _: SimpleNamespace(api=found))
     with pytest.raises(Refused) as refused:
-        backend._looked_at(settings_of(), located(), "identity")
+        backend._inspect(settings_of(), located(), "identity")
     assert refused.value.code == "kubernetes-backend-of-another"
     assert "another" in str(refused.value)
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mlflow_backend_server.http.exchange import Asked
+    from mlflow_backend_server.http.exchange import Request
 
 _ALLOWED, _OFF = "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -21,16 +21,16 @@ _CHECKED_BY_MLFLOW = ("/api/", "/ajax-api/")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def foreign_by(environment: Mapping[str, str]) -> Callable[[Asked], bool]:
+def foreign_by(environment: Mapping[str, str]) -> Callable[[Request], bool]:
     """Return the test of whether a request is another site's, by MLflow's own settings of allowed origins."""
     allowed = tuple(each.strip() for each in environment.get(_ALLOWED, "").split(",") if each.strip())
     off = environment.get(_OFF, "").lower() == "true"
 
-    def foreign(asked: Asked) -> bool:
-        origin = asked.headers.get("origin", "")
-        if off or not origin or asked.method in _READING or asked.path.startswith(_CHECKED_BY_MLFLOW):
+    def foreign(request: Request) -> bool:
+        origin = request.headers.get("origin", "")
+        if off or not origin or request.method in _READING or request.path.startswith(_CHECKED_BY_MLFLOW):
             return False
-        return not _is_ours(origin, asked.headers.get("host", ""), allowed)
+        return not _is_ours(origin, request.headers.get("host", ""), allowed)
 
     return foreign
 

@@ -16,8 +16,8 @@ from mlflow_backend_server.http.exchange import (
     REQUEST_ID,
     TIMED_OUT,
     Answer,
-    Asked,
     ClientGoneError,
+    Request,
     with_prefix,
     without_prefix,
 )
@@ -69,20 +69,20 @@ class AsgiFilter:
             return
         # WSGI, and so Flask, would take an underscore for a hyphen: no proxy checks such a header, and nobody needs it.
         scope["headers"] = [header for header in scope["headers"] if b"_" not in header[0]]
-        asked = _asked(scope, self._prefix, self._proxies)
-        scope["scheme"] = asked.scheme
-        if asked.path != asked.raw_path:
+        request = _request(scope, self._prefix, self._proxies)
+        scope["scheme"] = request.scheme
+        if request.path != request.raw_path:
             raw = scope.get("raw_path", b"").removeprefix(self._prefix.encode())
-            scope = {**scope, "path": asked.path, "raw_path": raw or b"/"}
-        exchange = self._recorder.begin(asked)
+            scope = {**scope, "path": request.path, "raw_path": raw or b"/"}
+        exchange = self._recorder.begin(request)
         CURRENT.set(exchange)
         outgoing = _Outgoing(send, exchange, self._timeout)
         try:
-            verdict = self._filter.decide(asked)
+            verdict = self._filter.decide(request)
             if isinstance(verdict, Future):
                 verdict = await asyncio.wrap_future(verdict)
             elif callable(verdict):
-                verdict = await asyncio.get_running_loop().run_in_executor(self._pool(asked), verdict)
+                verdict = await asyncio.get_running_loop().run_in_executor(self._pool(request), verdict)
             if isinstance(verdict, Answer):
                 exchange.identity = verdict.identity
                 await outgoing.answer(verdict, receive)
@@ -93,9 +93,9 @@ class AsgiFilter:
         finally:
             self._recorder.end(exchange)
 
-    def _pool(self, asked: Asked) -> ThreadPoolExecutor:
+    def _pool(self, request: Request) -> ThreadPoolExecutor:
         """Return the threads that a verdict may block: a caller's password must never take those of a probe."""
-        probe = asked.path in OWN and not _CREDENTIAL_NAMES & asked.headers.keys()
+        probe = request.path in OWN and not _CREDENTIAL_NAMES & request.headers.keys()
         return self._health if probe else self._judging
 
     async def _serve(
@@ -104,7 +104,7 @@ class AsgiFilter:
         if admission.hide_credentials:
             # MLflow's gateway forwards some headers to model providers.
             scope["headers"] = [header for header in scope["headers"] if header[0].lower() not in _CREDENTIALS]
-        bounds = Bounds(outgoing.exchange.asked, limit=admission.limit, space=self._filter.space)
+        bounds = Bounds(outgoing.exchange.request, limit=admission.limit, space=self._filter.space)
         if (refusal := bounds.before()) is not None:
             await outgoing.answer(refusal, receive)
             return
@@ -156,8 +156,8 @@ class _Outgoing:
         headers = [(name.encode(), value.encode()) for name, value in answer.all_headers()]
         await self._emit({"type": "http.response.start", "status": answer.status, "headers": headers})
         # Before the last byte: uvicorn closes the connection after it.
-        await _drain(self.exchange.asked, answer, receive)
-        body = b"" if self.exchange.asked.method == "HEAD" else answer.body
+        await _drain(self.exchange.request, answer, receive)
+        body = b"" if self.exchange.request.method == "HEAD" else answer.body
         await self._emit({"type": "http.response.body", "body": body})
 
     async def _emit(self, message: Message) -> None:
@@ -165,7 +165,7 @@ class _Outgoing:
             self.started = True
             self.exchange.status = message["status"]
             headers = [
-                (name, with_prefix(value.decode("latin-1"), self.exchange.asked).encode("latin-1"))
+                (name, with_prefix(value.decode("latin-1"), self.exchange.request).encode("latin-1"))
                 if name.lower() == b"location"
                 else (name, value)
                 for name, value in message.get("headers", ())
@@ -202,9 +202,9 @@ class _Incoming:
         return message
 
 
-async def _drain(asked: Asked, answer: Answer, receive: Receive) -> None:
+async def _drain(request: Request, answer: Answer, receive: Receive) -> None:
     """Throw away what a client still sends after a refused body, unless it waits for leave to send at all."""
-    if answer.status not in {413, 503} or asked.headers.get("expect", "").lower() == "100-continue":
+    if answer.status not in {413, 503} or request.headers.get("expect", "").lower() == "100-continue":
         return
     end, count = time.monotonic() + _DRAIN_S, 0
     while count < _DRAIN_BYTES and (left := end - time.monotonic()) > 0:
@@ -217,14 +217,14 @@ async def _drain(asked: Asked, answer: Answer, receive: Receive) -> None:
             return
 
 
-def _asked(scope: MutableMapping[str, Any], prefix: str, proxies: int) -> Asked:
+def _request(scope: MutableMapping[str, Any], prefix: str, proxies: int) -> Request:
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         # As WSGI has it; of credentials that come twice none is valid.
         headers[name] = f"{headers[name]},{value}" if name in headers else value
     client = scope.get("client")
-    return Asked(
+    return Request(
         method=scope["method"],
         path=without_prefix(scope["path"], prefix),
         raw_path=scope["path"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlflow_backend_server.http.exchange import IN_MEMORY_BYTES, Answer, Asked, no_space, space_wanted, too_large
+from mlflow_backend_server.http.exchange import IN_MEMORY_BYTES, Answer, Request, no_space, space_wanted, too_large
 
 if TYPE_CHECKING:
     from mlflow_backend_server.temporary import Space
@@ -17,19 +17,19 @@ class BodyRefusedError(Exception):
 class Bounds:
     """The bounds of one request; both stacks ask before it is served, and for each piece that comes."""
 
-    def __init__(self, asked: Asked, *, limit: int, space: Space | None) -> None:
+    def __init__(self, request: Request, *, limit: int, space: Space | None) -> None:
         """Know the request, the limit on its body, and the temporary folder."""
-        self._asked, self._limit, self._space = asked, limit, space
+        self._request, self._limit, self._space = request, limit, space
 
     def before(self) -> Answer | None:
         """Return why the request cannot be served at all, by what it announces; None if it can."""
-        wanted = space_wanted(self._asked)
+        wanted = space_wanted(self._request)
         return self._without_room(wanted) if wanted else None
 
     def at(self, received: int) -> Answer | None:
         """Return why no more of the body is taken after so many bytes; None if more is."""
         if self._limit and received > self._limit:
-            return too_large(self._limit, artifact=self._asked.uploads_artifact)
+            return too_large(self._limit, artifact=self._request.uploads_artifact)
         return self._without_room(1) if received > IN_MEMORY_BYTES else None
 
     def _without_room(self, wanted: int) -> Answer | None:

@@ -30,7 +30,7 @@ class ClientGoneError(ConnectionResetError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Request:
     """What came in. Header names are in lower case; `path` is the `raw_path` without the prefix that users call.
 
     `query` is as it was sent.
@@ -143,14 +143,14 @@ def no_space(length: int, *, budget: int) -> Answer:
     return refusal(503, "TEMPORARILY_UNAVAILABLE", message, ("retry-after", str(_RETRY_S)), ("connection", "close"))
 
 
-def space_wanted(asked: Asked) -> int:
+def space_wanted(request: Request) -> int:
     """Return how many bytes of temporary space a request is known to need before it is served."""
-    return max(asked.length if asked.length > IN_MEMORY_BYTES else 0, int(asked.is_copied))
+    return max(request.length if request.length > IN_MEMORY_BYTES else 0, int(request.is_copied))
 
 
-def body_limit(asked: Asked, *, request_bytes: int, artifact_bytes: int) -> int:
+def body_limit(request: Request, *, request_bytes: int, artifact_bytes: int) -> int:
     """Return the most bytes that the body may have; 0 for no limit."""
-    return artifact_bytes if asked.uploads_artifact else request_bytes
+    return artifact_bytes if request.uploads_artifact else request_bytes
 
 
 def without_prefix(path: str, prefix: str) -> str:
@@ -158,9 +158,9 @@ def without_prefix(path: str, prefix: str) -> str:
     return (path.removeprefix(prefix) or "/") if _below(path, prefix) else path
 
 
-def with_prefix(location: str, asked: Asked) -> str:
+def with_prefix(location: str, request: Request) -> str:
     """Return where a redirect leads, below the prefix that the request was made with."""
-    prefix = asked.raw_path.removesuffix(asked.path)
+    prefix = request.raw_path.removesuffix(request.path)
     inside = location.startswith("/") and not location.startswith("//") and not _below(location, prefix)
     return prefix + location if inside else location
 

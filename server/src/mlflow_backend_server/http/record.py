@@ -16,7 +16,7 @@ from mlflow_backend_server.http.audit import audited
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlflow_backend_server.http.exchange import Asked
+    from mlflow_backend_server.http.exchange import Request
     from mlflow_backend_server.http.metrics import Metrics
     from mlflow_backend_server.request_filter import Admission
 
@@ -36,7 +36,7 @@ class Exchange:
     `identity` is the user or key, `verified` whether the caller proved it; `about` is what the audit says of a change.
     """
 
-    asked: Asked
+    request: Request
     request_id: str
     started: float = field(default_factory=time.perf_counter)
     status: int = 0
@@ -72,23 +72,23 @@ class Recorder:
         self._template, self._metrics, self._log = template, metrics, log
         self._write = write or (lambda line: os.write(_STDOUT, line))
 
-    def begin(self, asked: Asked) -> Exchange:
+    def begin(self, request: Request) -> Exchange:
         """Note that a request came in; one without an id that is fit for a log gets a new one."""
         if self._metrics is not None:
             self._metrics.in_flight.inc()
-        return Exchange(asked=asked, request_id=asked.request_id or secrets.token_hex(16))
+        return Exchange(request=request, request_id=request.request_id or secrets.token_hex(16))
 
     def end(self, exchange: Exchange) -> None:
         """Note that it was answered."""
         seconds = time.perf_counter() - exchange.started
         exchange.status = exchange.status or 499
-        route = self._template(exchange.asked.method, exchange.asked.path, exchange.native_route)
+        route = self._template(exchange.request.method, exchange.request.path, exchange.native_route)
         if self._metrics is not None:
             self._metrics.in_flight.dec()
-            self._metrics.observe(exchange.asked.method, route, exchange.status, seconds)
+            self._metrics.observe(exchange.request.method, route, exchange.status, seconds)
         if self._log:
             self._put(log_line(exchange, route, seconds))
-        if audited(exchange.asked.method, route):
+        if audited(exchange.request.method, route):
             self._put(audit_line(exchange, route))
 
     def keys_changed(self, came: list[str], went: list[str]) -> None:
@@ -113,45 +113,45 @@ def log_line(exchange: Exchange, route: str, seconds: float) -> bytes:
 
     It has no query, and of the headers the two ids and the client's version alone: both can hold secrets.
     """
-    asked = exchange.asked
+    request = exchange.request
     line = {
         "time": _now(),
         "kind": "access",
-        "method": asked.method[:_LONGEST_METHOD],
-        "path": asked.raw_path[:_LONGEST_PATH],
+        "method": request.method[:_LONGEST_METHOD],
+        "path": request.raw_path[:_LONGEST_PATH],
         "route": route,
         "status": exchange.status,
         "ms": round(seconds * 1000, 2),
         "received": exchange.received,
         "sent": exchange.sent,
-        "client": asked.client,
-        "mlflow_client": asked.mlflow_client,
+        "client": request.client,
+        "mlflow_client": request.mlflow_client,
         "identity": exchange.identity[:_SHORT_PATH],
         "verified": exchange.verified,
         "request_id": exchange.request_id,
-        "traceparent": asked.traceparent,
+        "traceparent": request.traceparent,
         "process": os.getpid(),
     }
-    return _whole(line, path=asked.raw_path[:_SHORTEST], identity=exchange.identity[:_SHORTEST])
+    return _whole(line, path=request.raw_path[:_SHORTEST], identity=exchange.identity[:_SHORTEST])
 
 
 def audit_line(exchange: Exchange, route: str) -> bytes:
     """Return one line of the audit: who asked for which change, about what, and how it ended."""
-    asked = exchange.asked
+    request = exchange.request
     line = {
         "time": _now(),
         "kind": "audit",
         "identity": exchange.identity[:_SHORT_PATH],
         "verified": exchange.verified,
-        "client": asked.client,
-        "action": f"{asked.method} {route}",
-        "path": asked.raw_path[:_SHORT_PATH],
+        "client": request.client,
+        "action": f"{request.method} {route}",
+        "path": request.raw_path[:_SHORT_PATH],
         "about": exchange.about,
         "status": exchange.status,
         "request_id": exchange.request_id,
     }
     about = {"name": str(exchange.about.get("name", ""))[:_SHORTEST]}
-    return _whole(line, identity=exchange.identity[:_SHORTEST], path=asked.raw_path[:_SHORTEST], about=about)
+    return _whole(line, identity=exchange.identity[:_SHORTEST], path=request.raw_path[:_SHORTEST], about=about)
 
 
 def _whole(line: dict[str, Any], **shorter: Any) -> bytes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow_backend_server.access import clients
 from mlflow_backend_server.http.bounds import BodyRefusedError, Bounds
 from mlflow_backend_server.http.copies import GONE
-from mlflow_backend_server.http.exchange import Answer, Asked, ClientGoneError, with_prefix, without_prefix
+from mlflow_backend_server.http.exchange import Answer, ClientGoneError, Request, with_prefix, without_prefix
 from mlflow_backend_server.http.pieces import gathered, least_bytes
 from mlflow_backend_server.http.record import CURRENT
 
@@ -40,15 +40,15 @@ class WsgiFilter:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
-        asked = _asked(environ, self._prefix, self._proxies)
-        if asked.path != asked.raw_path:
+        request = _request(environ, self._prefix, self._proxies)
+        if request.path != request.raw_path:
             environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(self._prefix) or "/"
-        exchange = self._recorder.begin(asked)
-        environ["wsgi.url_scheme"] = asked.scheme
+        exchange = self._recorder.begin(request)
+        environ["wsgi.url_scheme"] = request.scheme
         CURRENT.set(exchange)
         start = _Starting(start_response, exchange)
         try:
-            verdict = self._filter.decide(exchange.asked)
+            verdict = self._filter.decide(exchange.request)
             if isinstance(verdict, Future):
                 verdict = verdict.result()
             elif callable(verdict):
@@ -70,7 +70,7 @@ class WsgiFilter:
         if admission.hide_credentials:
             for name in _CREDENTIALS:
                 environ.pop(name, None)
-        bounds = Bounds(start.exchange.asked, limit=admission.limit, space=self._filter.space)
+        bounds = Bounds(start.exchange.request, limit=admission.limit, space=self._filter.space)
         if (answer := bounds.before()) is not None:
             return self._answer(environ, start, answer)
         incoming = _Incoming(environ["wsgi.input"], start.exchange, bounds)
@@ -90,7 +90,7 @@ class WsgiFilter:
         start.hold(f"{answer.status} {responses.get(answer.status, '')}", answer.all_headers())
         start.release()
         _drain(environ, start.exchange, answer)
-        return [b"" if start.exchange.asked.method == "HEAD" else answer.body]
+        return [b"" if start.exchange.request.method == "HEAD" else answer.body]
 
 
 class _Starting:
@@ -114,7 +114,7 @@ class _Starting:
         self.exchange.status = int(status.split(" ", 1)[0])
         self.kind = next((value for name, value in headers if name.lower() == "content-type"), "")
         passed = [
-            (name, with_prefix(value, self.exchange.asked) if name.lower() == "location" else value)
+            (name, with_prefix(value, self.exchange.request) if name.lower() == "location" else value)
             for name, value in headers
         ]
         self._start(status, [*passed, ("X-Request-Id", self.exchange.request_id)])
@@ -155,7 +155,7 @@ class _Incoming:
 
     def _refuse_half(self) -> None:
         # Gunicorn ends the body of a client that left as if it were whole, and MLflow would keep half an artifact.
-        if self._exchange.received < self._exchange.asked.length:
+        if self._exchange.received < self._exchange.request.length:
             raise ClientGoneError("the client went away before it had sent its body")
 
     def _count(self, piece: bytes) -> bytes:
@@ -207,11 +207,11 @@ def _drain(environ: dict[str, Any], exchange: Exchange, answer: Answer) -> None:
     A small body is read before the answer whatever that is: gunicorn closes a connection with an unread body without a
     word, and behind a balancer, which uses connections again, that costs somebody else's request.
     """
-    asked = exchange.asked
-    if asked.headers.get("expect", "").lower() == "100-continue":
+    request = exchange.request
+    if request.headers.get("expect", "").lower() == "100-continue":
         return
-    chunked = "chunked" in asked.headers.get("transfer-encoding", "").lower()
-    unread = _DRAIN_BYTES if chunked else asked.length - exchange.received
+    chunked = "chunked" in request.headers.get("transfer-encoding", "").lower()
+    unread = _DRAIN_BYTES if chunked else request.length - exchange.received
     if answer.status in {413, 503}:
         _throw_away(environ, min(unread, _DRAIN_BYTES), seconds=_DRAIN_S)
     elif 0 < unread <= _SMALL_BYTES:
@@ -235,13 +235,13 @@ def _throw_away(environ: dict[str, Any], left: int, *, seconds: float) -> None:
         client.settimeout(usual)
 
 
-def _asked(environ: dict[str, Any], prefix: str, proxies: int) -> Asked:
+def _request(environ: dict[str, Any], prefix: str, proxies: int) -> Request:
     headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
     if environ.get("CONTENT_LENGTH"):
         headers["content-length"] = environ["CONTENT_LENGTH"]
     # WSGI gives the path as latin-1 whatever the client sent.
     path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
-    return Asked(
+    return Request(
         method=environ["REQUEST_METHOD"],
         path=without_prefix(path, prefix),
         raw_path=path,

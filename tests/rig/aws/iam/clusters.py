@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from mlflow_backend.aws.render.cluster import PODS
-from tests.rig.aws.iam.subjects import Asked
+from tests.rig.aws.iam.subjects import AccessRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,13 +30,13 @@ _PASSED: Final = {
 }
 
 
-def subjects(call: Call) -> Iterator[Asked]:
+def subjects(call: Call) -> Iterator[AccessRequest]:
     """Return everything that a request asks for."""
-    yield Asked(action=call.action, resource=_named(call), context=call.given_tags)
+    yield AccessRequest(action=call.action, resource=_named(call), context=call.given_tags)
     if call.operation.startswith("Create") and call.given_tags:
-        yield Asked(action="eks:TagResource", resource=_made(call), context=call.given_tags)
+        yield AccessRequest(action="eks:TagResource", resource=_made(call), context=call.given_tags)
     for role, service in _roles(call):
-        yield Asked(action="iam:PassRole", resource=role, context={"iam:PassedToService": service})
+        yield AccessRequest(action="iam:PassRole", resource=role, context={"iam:PassedToService": service})
 
 
 def _named(call: Call) -> str:

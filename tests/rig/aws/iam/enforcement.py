@@ -25,7 +25,7 @@ from tests.rig.aws.server import ACCOUNT, Caller, transport
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.rig.aws.iam.subjects import Asked
+    from tests.rig.aws.iam.subjects import AccessRequest
     from tests.rig.patches import Patches
 
 # Where a service signs by another name than its permissions have, or than botocore's model.
@@ -123,7 +123,7 @@ def _check(self: Any, decided: list[Decided], given: str) -> None:
             _deny(self, asked)
 
 
-def _deny(self: Any, asked: Asked) -> None:
+def _deny(self: Any, asked: AccessRequest) -> None:
     """Refuse in the service's own protocol: moto answers all in one XML, of which boto3 reads no code but for EC2."""
     protocol = _protocol(self._service)
     if protocol == "json":
@@ -163,7 +163,7 @@ def _role(key: Any) -> Any:
     return next((each for each in key.backend.roles.values() if each.name == name), None) if name else None
 
 
-def _policies(self: Any, asked: Asked) -> Policies:
+def _policies(self: Any, asked: AccessRequest) -> Policies:
     key, role = self._access_key, _role(self._access_key)
     identity = [] if getattr(key, "_owner_role_name", None) and role is None else key.collect_policies()
     return Policies(
@@ -174,7 +174,7 @@ def _policies(self: Any, asked: Asked) -> Policies:
     )
 
 
-def _resource_policies(self: Any, asked: Asked) -> list[dict[str, Any]]:
+def _resource_policies(self: Any, asked: AccessRequest) -> list[dict[str, Any]]:
     if asked.action.startswith("s3:"):
         name = asked.resource.removeprefix("arn:aws:s3:::").partition("/")[0]
         bucket = s3_backends[ACCOUNT]["aws"].buckets.get(name)

@@ -15,7 +15,7 @@ from moto.secretsmanager.models import FakeSecret, secretsmanager_backends
 
 from tests.rig.aws.iam import clusters
 from tests.rig.aws.iam.requests import tags_of, values_of
-from tests.rig.aws.iam.subjects import SERVICES, Asked, Call, arn, through
+from tests.rig.aws.iam.subjects import SERVICES, AccessRequest, Call, arn, through
 from tests.rig.aws.server import ACCOUNT
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _KEYS = re.compile(r"<Key>(.*?)</Key>", re.DOTALL)
 
 def of_request(
     *, action: str, given: str, region: str, path: str, body: bytes, form: Mapping[str, Any]
-) -> Sequence[Asked]:
+) -> Sequence[AccessRequest]:
     """Return everything that a request asks for; `given` is the resource as moto says it, `form` a form's values."""
     action = _ACTIONS.get(action, action)
     service = action.partition(":")[0]
@@ -44,21 +44,21 @@ def of_request(
         return _of_secret(action, given, region, values)
     asked_of = clusters.subjects if service == "eks" else SERVICES.get(service)
     if asked_of is None:
-        return (Asked(action=action, resource=given, context={}),)
+        return (AccessRequest(action=action, resource=given, context={}),)
     return tuple(asked_of(Call(action=action, region=region, path=path, values=values)))
 
 
 def _of_bucket(
     action: str, given: str, region: str, query: Mapping[str, Sequence[str]], body: bytes
-) -> Sequence[Asked]:
+) -> Sequence[AccessRequest]:
     bucket, slash, _ = given.removeprefix("arn:aws:s3:::").partition("/")
     if action == "s3:DeleteObject" and not slash:
         text = body.decode()
         keys = [unquote(each) for each in _KEYS.findall(text)]
         action = "s3:DeleteObjectVersion" if "<VersionId>" in text else action
-        return [Asked(action=action, resource=f"{given}/{key}", context={}) for key in keys]
+        return [AccessRequest(action=action, resource=f"{given}/{key}", context={}) for key in keys]
     context = {"s3:prefix": query["prefix"][0]} if "prefix" in query else {}
-    asked = [Asked(action=action, resource=given, context=context)]
+    asked = [AccessRequest(action=action, resource=given, context=context)]
     verb = {"s3:GetObject": "kms:Decrypt", "s3:PutObject": "kms:GenerateDataKey"}.get(action)
     key = _bucket_key(bucket)
     if verb and key:
@@ -77,7 +77,7 @@ def _bucket_key(bucket: str) -> str | None:
     return None
 
 
-def _of_secret(action: str, given: str, region: str, document: Mapping[str, Any]) -> Sequence[Asked]:
+def _of_secret(action: str, given: str, region: str, document: Mapping[str, Any]) -> Sequence[AccessRequest]:
     name = document.get("SecretId")
     if name is None:
         return list(_of_new_secret(action, given, region, document))
@@ -86,22 +86,22 @@ def _of_secret(action: str, given: str, region: str, document: Mapping[str, Any]
     ]
     held = next((each for each in secrets if name in {each.arn, each.name}), None)
     named = name if name.startswith("arn:") else arn("secretsmanager", region, f"secret:{name}-AbCdEf")
-    asked = [Asked(action=action, resource=held.arn if held else named, context={})]
+    asked = [AccessRequest(action=action, resource=held.arn if held else named, context={})]
     verb = _SECRETS.get(action)
     if verb is not None and held is not None and _is_ours(held.kms_key_id, region):
         asked.append(through("secretsmanager", verb, str(held.kms_key_id), region))
     return asked
 
 
-def _of_new_secret(action: str, given: str, region: str, document: Mapping[str, Any]) -> Iterator[Asked]:
+def _of_new_secret(action: str, given: str, region: str, document: Mapping[str, Any]) -> Iterator[AccessRequest]:
     if "Name" not in document:
-        yield Asked(action=action, resource=given, context={})
+        yield AccessRequest(action=action, resource=given, context={})
         return
     new = arn("secretsmanager", region, f"secret:{document['Name']}-AbCdEf")
     tags = {f"aws:RequestTag/{key}": value for key, value in tags_of(document).items()}
-    yield Asked(action=action, resource=new, context=tags)
+    yield AccessRequest(action=action, resource=new, context=tags)
     if tags:
-        yield Asked(action="secretsmanager:TagResource", resource=new, context=tags)
+        yield AccessRequest(action="secretsmanager:TagResource", resource=new, context=tags)
     if _is_ours(document.get("KmsKeyId"), region):
         for verb in ("kms:Decrypt", "kms:GenerateDataKey"):
             yield through("secretsmanager", verb, str(document["KmsKeyId"]), region)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class AccessRequest:
     """One thing that the caller must be allowed. `context` holds condition keys beyond those of every request."""
 
     action: str
@@ -71,17 +71,17 @@ def key_context(key: str, region: str) -> dict[str, str]:
     return {f"aws:ResourceTag/{name}": value for name, value in found.items()}
 
 
-def through(service: str, action: str, key: str, region: str) -> Asked:
+def through(service: str, action: str, key: str, region: str) -> AccessRequest:
     """Return a use of a key that a service makes for its caller."""
     named = key if key.startswith("arn:") else arn("kms", region, f"key/{key}")
     context = {"kms:ViaService": f"{service}.{region}.amazonaws.com", **key_context(named, region)}
-    return Asked(action=action, resource=named, context=context)
+    return AccessRequest(action=action, resource=named, context=context)
 
 
-def passed(call: Call, roles: Sequence[str]) -> list[Asked]:
+def passed(call: Call, roles: Sequence[str]) -> list[AccessRequest]:
     """Return the roles that a request hands to ECS's tasks."""
     context = {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
-    return [Asked(action="iam:PassRole", resource=role, context=context) for role in roles if role]
+    return [AccessRequest(action="iam:PassRole", resource=role, context=context) for role in roles if role]
 
 
 _EC2: Final = {
@@ -106,9 +106,9 @@ _EC2_ONLY: Final = {
 }  # fmt: skip
 
 
-def _ec2(call: Call) -> Iterator[Asked]:
+def _ec2(call: Call) -> Iterator[AccessRequest]:
     if call.operation.startswith("Describe"):
-        yield Asked(action=call.action, resource="*", context={})
+        yield AccessRequest(action=call.action, resource="*", context={})
         return
     backend = ec2_backends[ACCOUNT][call.region]
     only = _EC2_ONLY.get(call.operation)
@@ -122,22 +122,24 @@ def _ec2(call: Call) -> Iterator[Asked]:
     for each in sorted(ids):
         kind = _EC2[each.rpartition("-")[0]]
         tags = {f"aws:ResourceTag/{key}": str(value) for key, value in backend.tags.get(each, {}).items()}
-        yield Asked(action=call.action, resource=call.arn("ec2", f"{kind}/{each}"), context={**tags, **call.given_tags})
+        yield AccessRequest(
+            action=call.action, resource=call.arn("ec2", f"{kind}/{each}"), context={**tags, **call.given_tags}
+        )
     made = _EC2_NEW.get(call.operation)
     if made:
         new = call.arn("ec2", f"{made}/new")
-        yield Asked(action=call.action, resource=new, context=call.given_tags)
+        yield AccessRequest(action=call.action, resource=new, context=call.given_tags)
         if call.given_tags:
             context = {**call.given_tags, "ec2:CreateAction": call.operation}
-            yield Asked(action="ec2:CreateTags", resource=new, context=context)
+            yield AccessRequest(action="ec2:CreateTags", resource=new, context=context)
     elif not ids:
-        yield Asked(action=call.action, resource=call.arn("ec2", "unnamed/unnamed"), context={})
+        yield AccessRequest(action=call.action, resource=call.arn("ec2", "unnamed/unnamed"), context={})
 
 
-def _balancer(call: Call) -> Iterator[Asked]:
+def _balancer(call: Call) -> Iterator[AccessRequest]:
     service = "elasticloadbalancing"
     if call.operation.startswith("Describe"):
-        yield Asked(action=call.action, resource="*", context={})
+        yield AccessRequest(action=call.action, resource="*", context={})
         return
     new = {
         "CreateLoadBalancer": f"loadbalancer/app/{call.text('Name')}/new",
@@ -155,15 +157,15 @@ def _balancer(call: Call) -> Iterator[Asked]:
         ]
     yield from _each(call, names)
     if call.given_tags and call.operation.startswith("Create"):
-        yield Asked(action=f"{service}:AddTags", resource=names[0], context=call.given_tags)
+        yield AccessRequest(action=f"{service}:AddTags", resource=names[0], context=call.given_tags)
 
 
-def _each(call: Call, names: Sequence[str], context: Mapping[str, str] | None = None) -> Iterator[Asked]:
+def _each(call: Call, names: Sequence[str], context: Mapping[str, str] | None = None) -> Iterator[AccessRequest]:
     for name in names:
-        yield Asked(action=call.action, resource=name, context={**call.given_tags, **(context or {})})
+        yield AccessRequest(action=call.action, resource=name, context={**call.given_tags, **(context or {})})
 
 
-def _database(call: Call, *, service: str, kinds: Mapping[str, str]) -> Iterator[Asked]:
+def _database(call: Call, *, service: str, kinds: Mapping[str, str]) -> Iterator[AccessRequest]:
     names = [call.arn(service, f"{kind}:{call.text(name)}") for name, kind in kinds.items() if call.text(name)]
     names += listed(call.values, "ResourceName")
     # A description that names nothing is about all there are.
@@ -171,23 +173,23 @@ def _database(call: Call, *, service: str, kinds: Mapping[str, str]) -> Iterator
     if not call.operation.startswith("Create"):
         return
     if call.given_tags:
-        yield Asked(action=f"{service}:AddTagsToResource", resource=names[0], context=call.given_tags)
+        yield AccessRequest(action=f"{service}:AddTagsToResource", resource=names[0], context=call.given_tags)
     key = call.text("KmsKeyId")
     if key:
         yield from (through(service, action, key, call.region) for action in ("kms:CreateGrant", "kms:DescribeKey"))
     if call.text("ManageMasterUserPassword") == "true":
         secret = call.arn("secretsmanager", "secret:rds!db-new-AbCdEf")
         for action in ("secretsmanager:CreateSecret", "secretsmanager:TagResource"):
-            yield Asked(action=action, resource=secret, context={})
+            yield AccessRequest(action=action, resource=secret, context={})
         if call.text("MasterUserSecretKmsKeyId"):
             for action in ("kms:Decrypt", "kms:GenerateDataKey"):
                 yield through(service, action, call.text("MasterUserSecretKmsKeyId"), call.region)
 
 
-def _role(call: Call) -> Iterator[Asked]:
+def _role(call: Call) -> Iterator[AccessRequest]:
     named = call.text("RoleName")
     if not named:
-        yield Asked(
+        yield AccessRequest(
             action=call.action, resource=call.text("PolicySourceArn") or call.text("PolicyArn") or "*", context={}
         )
         return
@@ -197,62 +199,64 @@ def _role(call: Call) -> Iterator[Asked]:
     if call.operation in {"AttachRolePolicy", "DetachRolePolicy"}:
         context["iam:PolicyARN"] = call.text("PolicyArn")
     resource = f"arn:aws:iam::{ACCOUNT}:role/{named}"
-    yield Asked(action=call.action, resource=resource, context={**context, **call.given_tags})
+    yield AccessRequest(action=call.action, resource=resource, context={**context, **call.given_tags})
     if call.operation == "CreateRole" and call.given_tags:
-        yield Asked(action="iam:TagRole", resource=resource, context=call.given_tags)
+        yield AccessRequest(action="iam:TagRole", resource=resource, context=call.given_tags)
 
 
-def _key(call: Call) -> Iterator[Asked]:
+def _key(call: Call) -> Iterator[AccessRequest]:
     if call.operation == "CreateKey":
-        yield Asked(action=call.action, resource="*", context=call.given_tags)
+        yield AccessRequest(action=call.action, resource="*", context=call.given_tags)
         if call.given_tags:
-            yield Asked(action="kms:TagResource", resource=call.arn("kms", "key/new"), context=call.given_tags)
+            yield AccessRequest(action="kms:TagResource", resource=call.arn("kms", "key/new"), context=call.given_tags)
         return
     key = call.text("TargetKeyId") or call.text("KeyId")
     alias = call.text("AliasName")
     if alias:
-        yield Asked(action=call.action, resource=call.arn("kms", alias), context={})
+        yield AccessRequest(action=call.action, resource=call.arn("kms", alias), context={})
         held = kms_backends[ACCOUNT][call.region].keys.values()
         key = key or next((each.id for each in held if alias in each.aliases), "")
     if key:
         named = key if key.startswith("arn:") else call.arn("kms", f"key/{key}")
-        yield Asked(action=call.action, resource=named, context={**key_context(named, call.region), **call.given_tags})
+        yield AccessRequest(
+            action=call.action, resource=named, context={**key_context(named, call.region), **call.given_tags}
+        )
     elif not alias:
-        yield Asked(action=call.action, resource="*", context={})
+        yield AccessRequest(action=call.action, resource="*", context={})
 
 
-def _logs(call: Call) -> Iterator[Asked]:
+def _logs(call: Call) -> Iterator[AccessRequest]:
     group, stream = call.text("logGroupName"), call.text("logStreamName")
     named = call.text("resourceArn")
     if call.operation == "DescribeLogGroups":
         named = "*"
     elif not named and group:
         named = call.arn("logs", f"log-group:{group}" + (f":log-stream:{stream}" if stream else ""))
-    yield Asked(action=call.action, resource=named or "*", context=call.given_tags)
+    yield AccessRequest(action=call.action, resource=named or "*", context=call.given_tags)
     if call.operation == "CreateLogGroup" and call.given_tags:
-        yield Asked(action="logs:TagResource", resource=named, context=call.given_tags)
+        yield AccessRequest(action="logs:TagResource", resource=named, context=call.given_tags)
 
 
-def _ecs(call: Call) -> Iterator[Asked]:
+def _ecs(call: Call) -> Iterator[AccessRequest]:
     cluster = (call.text("cluster") or call.text("clusterName") or call.text("clusters") or "default").rpartition("/")[
         2
     ]
     on = {"ecs:cluster": call.arn("ecs", f"cluster/{cluster}")}
     if call.operation in {"DescribeTaskDefinition", "DeregisterTaskDefinition", "ListTaskDefinitions", "ListTasks"}:
-        yield Asked(action=call.action, resource="*", context=on)
+        yield AccessRequest(action=call.action, resource="*", context=on)
     elif call.operation == "RegisterTaskDefinition":
-        yield Asked(action=call.action, resource="*", context=call.given_tags)
+        yield AccessRequest(action=call.action, resource="*", context=call.given_tags)
         yield from passed(call, [call.text("taskRoleArn"), call.text("executionRoleArn")])
     elif call.operation == "RunTask":
         definition = ecs_backends[ACCOUNT][call.region].describe_task_definition(call.text("taskDefinition"))
-        yield Asked(action=call.action, resource=definition.arn, context=on)
+        yield AccessRequest(action=call.action, resource=definition.arn, context=on)
         yield from passed(call, [definition.task_role_arn, definition.execution_role_arn])
     else:
         yield from _each(call, _ecs_names(call, cluster), on)
     if call.operation.startswith(("Create", "Register")) and call.given_tags:
         family = call.text("family")
         names = [call.arn("ecs", f"task-definition/{family}:new")] if family else _ecs_names(call, cluster)
-        yield Asked(action="ecs:TagResource", resource=names[0], context=call.given_tags)
+        yield AccessRequest(action="ecs:TagResource", resource=names[0], context=call.given_tags)
 
 
 def _ecs_names(call: Call, cluster: str) -> list[str]:
@@ -274,15 +278,15 @@ def _ecs_names(call: Call, cluster: str) -> list[str]:
     return [call.arn("ecs", f"cluster/{cluster}")]
 
 
-def _topic(call: Call) -> Iterator[Asked]:
+def _topic(call: Call) -> Iterator[AccessRequest]:
     named = call.text("TopicArn") or call.text("ResourceArn") or call.text("SubscriptionArn")
     named = named or call.arn("sns", call.text("Name"))
-    yield Asked(action=call.action, resource=named, context=call.given_tags)
+    yield AccessRequest(action=call.action, resource=named, context=call.given_tags)
     if call.operation == "CreateTopic" and call.given_tags:
-        yield Asked(action="sns:TagResource", resource=named, context=call.given_tags)
+        yield AccessRequest(action="sns:TagResource", resource=named, context=call.given_tags)
 
 
-def _watch(call: Call) -> Iterator[Asked]:
+def _watch(call: Call) -> Iterator[AccessRequest]:
     dashboards = [*listed(call.values, "DashboardName"), *listed(call.values, "DashboardNames")]
     names = [f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/{each}" for each in dashboards]
     alarms = [*listed(call.values, "AlarmName"), *listed(call.values, "AlarmNames")]
@@ -290,46 +294,50 @@ def _watch(call: Call) -> Iterator[Asked]:
     names += listed(call.values, "ResourceARN")
     yield from _each(call, names or [call.arn("cloudwatch", "alarm:*")])
     if call.operation == "PutMetricAlarm" and call.given_tags:
-        yield Asked(action="cloudwatch:TagResource", resource=names[0], context=call.given_tags)
+        yield AccessRequest(action="cloudwatch:TagResource", resource=names[0], context=call.given_tags)
 
 
-def _scaling(call: Call) -> Iterator[Asked]:
+def _scaling(call: Call) -> Iterator[AccessRequest]:
     service = "application-autoscaling"
     if call.operation.startswith("Describe"):
-        yield Asked(action=call.action, resource="*", context={})
+        yield AccessRequest(action=call.action, resource="*", context={})
         return
     named = call.text("ResourceARN") or call.arn(service, "scalable-target/any")
     context = {f"{service}:service-namespace": call.text("ServiceNamespace")} if call.text("ServiceNamespace") else {}
-    yield Asked(action=call.action, resource=named, context={**context, **call.given_tags})
+    yield AccessRequest(action=call.action, resource=named, context={**context, **call.given_tags})
     if call.operation == "RegisterScalableTarget" and call.given_tags:
-        yield Asked(action=f"{service}:TagResource", resource=named, context=call.given_tags)
+        yield AccessRequest(action=f"{service}:TagResource", resource=named, context=call.given_tags)
 
 
-def _schedule(call: Call) -> Iterator[Asked]:
+def _schedule(call: Call) -> Iterator[AccessRequest]:
     named = re.search(r"/schedules/([^/?]+)", call.path)
-    yield Asked(
+    yield AccessRequest(
         action=call.action, resource=call.arn("scheduler", f"schedule/default/{named[1] if named else '*'}"), context={}
     )
     if call.operation in {"CreateSchedule", "UpdateSchedule"}:
         context = {"iam:PassedToService": "scheduler.amazonaws.com"}
-        yield Asked(action="iam:PassRole", resource=call.values["Target"]["RoleArn"], context=context)
+        yield AccessRequest(action="iam:PassRole", resource=call.values["Target"]["RoleArn"], context=context)
 
 
-def _zone(call: Call) -> Iterator[Asked]:
+def _zone(call: Call) -> Iterator[AccessRequest]:
     found = re.search(r"/(hostedzone|change)/([A-Z0-9]+)", call.path)
-    yield Asked(action=call.action, resource=f"arn:aws:route53:::{found[1]}/{found[2]}" if found else "*", context={})
+    yield AccessRequest(
+        action=call.action, resource=f"arn:aws:route53:::{found[1]}/{found[2]}" if found else "*", context={}
+    )
 
 
-def _certificate(call: Call) -> Iterator[Asked]:
-    yield Asked(action=call.action, resource=call.text("CertificateArn") or "*", context={})
+def _certificate(call: Call) -> Iterator[AccessRequest]:
+    yield AccessRequest(action=call.action, resource=call.text("CertificateArn") or "*", context={})
 
 
-def _repository(call: Call) -> Iterator[Asked]:
+def _repository(call: Call) -> Iterator[AccessRequest]:
     named = call.text("repositoryName")
-    yield Asked(action=call.action, resource=call.arn("ecr", f"repository/{named}") if named else "*", context={})
+    yield AccessRequest(
+        action=call.action, resource=call.arn("ecr", f"repository/{named}") if named else "*", context={}
+    )
 
 
-SERVICES: Final[Mapping[str, Callable[[Call], Iterator[Asked]]]] = {
+SERVICES: Final[Mapping[str, Callable[[Call], Iterator[AccessRequest]]]] = {
     "acm": _certificate,
     "application-autoscaling": _scaling,
     "cloudwatch": _watch,
