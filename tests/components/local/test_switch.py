@@ -10,13 +10,15 @@ import pytest
 
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.deployed import DeployedBackend
-from mlflow_backend.local import guard, launch, revisions, switch
+from mlflow_backend.local import guard, launch, revisions, schema, switch
 from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.state import StateDir, write
 from mlflow_backend.migrate import resource
 from mlflow_backend.releases import pins
 from mlflow_backend.releases.stores import FileStore
+from mlflow_backend.schema import Heads
+from mlflow_backend.schema_tables import required_heads
 from tests.components.local.records import record
 
 if TYPE_CHECKING:
@@ -93,3 +95,40 @@ def test_nothing_is_left_of_a_revision_that_could_not_be_started(
         switch.stage(state, record(1))
     assert revisions.list_all(state) == ()
     assert not state.candidate.exists()
+
+
+def test_the_active_revision_keeps_its_program_if_it_cannot_be_started_again(
+    state: StateDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor goes on trying, and it serves as soon as the database is back; another one's program goes."""
+    monkeypatch.setattr(guard, "_DATABASE_WAIT_S", 0.1)
+    active, other = record(1), record(2, port=20_002)
+    for each in (active, other):
+        revisions.save(state, each)
+        write(state.programs / f"{each.program.name}.json", json.dumps(each.program.manifest()))
+    write(state.active, active.address)
+    for each in (active, other):
+        with pytest.raises(PlatformFailed, match="does not answer"):
+            switch.activate(state, each)
+    assert [path.name for path in state.programs.iterdir()] == [f"{active.program.name}.json"]
+
+
+@pytest.mark.parametrize(
+    ("tracking", "auth", "starts"),
+    [("3.17.2", None, True), ("3.17.2", "3.17.2", True), ("3.4.0", None, False), ("3.17.2", "other", False)],
+)
+def test_a_server_starts_at_the_heads_of_both_databases_alone(
+    state: StateDir, monkeypatch: pytest.MonkeyPatch, *, tracking: str, auth: str | None, starts: bool
+) -> None:
+    """MLflow migrates each of them while it starts; without a schema of users there is none to migrate."""
+    wanted, users = required_heads(tracking, auth=True), required_heads("3.17.2", auth=True)
+    assert wanted is not None
+    assert users is not None
+    of_users = {None: None, "3.17.2": users.auth, "other": "0123456789ab"}
+    monkeypatch.setattr(schema, "answered_heads", lambda _state: Heads(tracking=wanted.tracking, auth=of_users[auth]))
+    if starts:
+        guard.refuse_other_schema(state, record(1))
+    else:
+        with pytest.raises(PlatformFailed) as refused:
+            guard.refuse_other_schema(state, record(1))
+        assert refused.value.code == "guard-schema"

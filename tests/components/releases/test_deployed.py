@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from mlflow_backend.contract import Refused, Release, Revision, WaitOutcome
 from mlflow_backend.deployed import DeployedBackend, NotServing
-from mlflow_backend.releases.stores import FileStore
+from mlflow_backend.releases.records import Dump, DumpedDatabase
+from mlflow_backend.releases.stores import DUMPS, FileStore
 from mlflow_backend.schema import Heads
 from mlflow_backend.verify.subjects import Subject
 from tests.components.verify.fake_mlflow import FakeMLflow, as_json
@@ -144,3 +147,59 @@ def test_a_rollback_takes_the_schema_of_its_own_server_else_of_a_task(
         with made.rollback_lock():
             assert made.rollback_context().live == live
     assert machine.asked.count("heads") == tasks
+
+
+CONTENT = b"dumped"
+
+
+def dumped(machine: Machine, name: str, *, head: str = "a") -> Dump:
+    """Write a dump, and return its record."""
+    part = DumpedDatabase(
+        object="tracking.dump", sha256=hashlib.sha256(CONTENT).hexdigest(), size_bytes=len(CONTENT), head=head
+    )
+    for key, content in (("tracking.dump", CONTENT), ("manifest.json", b"{}")):
+        machine.store.create(f"{DUMPS}/{name}/{key}", content)
+    return Dump(id=name, address="", mlflow_version="3.4.0", taken_at=datetime.now(UTC), databases={"tracking": part})
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "seen_by_size"),
+    [
+        ("tracking.dump", CONTENT[:-1], True),
+        ("tracking.dump", CONTENT[:-1] + b"!", False),
+        ("tracking.dump", None, True),
+        ("manifest.json", None, True),
+    ],
+)
+def test_a_dump_that_was_changed_is_not_restorable(
+    tmp_path: Path, key: str, content: bytes | None, *, seen_by_size: bool
+) -> None:
+    """A rollback would end the servers for a dump that cannot be restored; a list looks at sizes alone."""
+    machine = Machine(tmp_path)
+    whole, made = dumped(machine, "d1"), deployed(machine)
+    assert made.is_restorable(whole)
+    machine.store.delete(f"{DUMPS}/d1/{key}")
+    if content is not None:
+        machine.store.create(f"{DUMPS}/d1/{key}", content)
+    assert not made.is_restorable(whole)
+    assert made.is_restorable(whole, verify_checksums=False) is not seen_by_size
+
+
+def test_only_a_dump_that_a_rollback_could_take_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest whole one of each other schema: within the schema nothing is restored, and gigabytes take minutes."""
+    machine = Machine(tmp_path)
+    dumps = [dumped(machine, f"d{number}", head=head) for number, head in enumerate("bbcca")]
+    read = list[str]()
+    chunks = machine.store.chunks
+
+    def noted(key: str) -> Any:
+        read.append(key.split("/")[-2])
+        return chunks(key)
+
+    monkeypatch.setattr(machine.store, "chunks", noted)
+    found = deployed(machine)._restorable(dumps, Heads(tracking="a"))
+    assert found == {"d0", "d1", "d2", "d3", "d4"}
+    assert read == ["d3", "d1"]
+    read.clear()
+    assert deployed(machine)._restorable(dumps, None) == found
+    assert read == []

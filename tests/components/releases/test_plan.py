@@ -24,6 +24,7 @@ from mlflow_backend.releases.records import (
 from mlflow_backend.releases.status import RollbackContext, list_releases
 from mlflow_backend.schema import Heads, Verdict
 from tests.components.releases.contexts import (
+    HEAD,
     MIGRATED,
     SAME_SCHEMA,
     START,
@@ -73,6 +74,22 @@ def test_a_revision_from_before_the_stacks_keys_is_refused() -> None:
     assert "server.mlflowVersion" in refused.value.fix
     with pytest.raises(Refused):
         plan(_keyed(False, False, True), Request())
+
+
+def test_keys_that_serve_count_before_they_were_verified() -> None:
+    """The update that gave them re-encrypted everything, and then failed its verification; itself it is not blocked."""
+    old = replace(_keyed(False, False, True), contents=contents(*(verified(n, "3.4.0") for n in (1, 2))))
+    assert [each.decision.verdict for each in list_releases(old)] == [Verdict.SAFE, Verdict.BLOCKED, Verdict.BLOCKED]
+    back = replace(_keyed(False, True, False), contents=contents(*(verified(n, "3.4.0") for n in (1, 2, 3))))
+    assert [each.decision.verdict for each in list_releases(back)] == [Verdict.SAFE, Verdict.SAFE, Verdict.BLOCKED]
+
+
+def test_a_dump_without_users_fits_a_release_that_has_them() -> None:
+    """Access was given to a stack that had none: its users' database is left as it is by the restore."""
+    auth = Heads(tracking=HEAD["3.4.0"], auth="0123456789ab")
+    found = contents(replace(verified(1, "3.4.0"), heads=auth), dump("d1", "3.4.0"), verified(2, "3.17.2"))
+    (one,) = [each for each in list_releases(replace(MIGRATED, contents=found)) if each.revision == "1"]
+    assert one.restore_from == dump("d1", "3.4.0")
 
 
 @pytest.mark.parametrize("keyed", [(False, False, False), (None, None, None), (None, True, True)])
