@@ -66,6 +66,18 @@ def test_a_whole_backup_is_listed_with_what_its_drills_found(destination: Folder
     assert [each.id for each in found.unfinished] == ["20260822T020000Z-0a1b2c"]
 
 
+def test_the_newest_backup_is_one_that_no_drill_found_damaged(destination: FolderDestination) -> None:
+    """An incremental backup takes over what the newest one names, and a person is told that it can be restored."""
+    whole = kept(destination, identifier(1))
+    kept(destination, identifier(2), taken_at=OLD + timedelta(days=1))
+    assert catalogue.read(destination).newest != whole
+    found = DrillResult(
+        backup=identifier(2), started_at=OLD, outcome=Outcome.DAMAGED, keys_proved=False, rto_s=None, rpo_s=2.0
+    )
+    catalogue.record_drill(destination, found)
+    assert catalogue.read(destination).newest == whole
+
+
 @pytest.mark.parametrize(
     ("key", "content", "by_size"),
     [
@@ -99,6 +111,29 @@ def test_pruning_keeps_the_newest_backup_and_its_contents(destination: FolderDes
     assert [each.id for each in catalogue.read(destination).backups] == [identifier(2)]
     assert destination.size(content_key(digest("old"))) is None
     assert catalogue.damages(destination, newest, read_all=True) == ()
+
+
+def test_pruning_that_is_killed_leaves_no_half_backup(
+    destination: FolderDestination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its manifest goes first: what is left of it counts as unfinished, and the next pruning takes it."""
+    kept(destination, identifier(1), "old")
+    kept(destination, identifier(2), "new", taken_at=OLD + timedelta(days=1))
+    pruning, delete = prune.planned(destination, keep_days=30), destination.delete
+    deleted = list[str]()
+
+    def killed(key: str) -> None:
+        if deleted:
+            raise KeyboardInterrupt
+        deleted.append(key)
+        delete(key)
+
+    monkeypatch.setattr(destination, "delete", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prune.prune(destination, pruning)
+    found = catalogue.read(destination)
+    assert [each.id for each in found.backups] == [identifier(2)]
+    assert [each.id for each in found.unfinished] == [identifier(1)]
 
 
 @pytest.mark.parametrize(
