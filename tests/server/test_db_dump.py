@@ -74,6 +74,28 @@ def test_a_dump_in_a_folder_brings_both_databases_back(
     assert postgres.execute(database, "SELECT count(*) FROM experiments") == [(500,)]
 
 
+def test_samples_are_of_the_rows_of_the_newest_runs(
+    filled: Tool, postgres: Postgres, database: str, tmp_path: Path
+) -> None:
+    """Of 30 runs the 20 that began last: a changed metric of one of them changes the sample, of an older one not."""
+
+    def sampled() -> dict[str, str]:
+        outcome = filled.run("dump", "--to", tmp_path.as_uri())
+        assert outcome.code == 0, outcome.report
+        return dict(outcome.report["databases"]["tracking"]["samples"])
+
+    runs = "INSERT INTO runs (run_uuid, start_time) SELECT 'r' || i, i FROM generate_series(1, 30) i"
+    postgres.execute(database, runs)
+    metrics = "SELECT 'loss', 1, 0, run_uuid, 0, false FROM runs"
+    postgres.execute(database, "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan) " + metrics)
+    before = sampled()
+    assert (before["runs"][:9], before["metrics"][:9]) == ("20 rows, ", "20 rows, ")
+    postgres.execute(database, "UPDATE metrics SET value = 2 WHERE run_uuid = 'r10'")
+    assert sampled() == before
+    postgres.execute(database, "UPDATE metrics SET value = 2 WHERE run_uuid = 'r11'")
+    assert {table for table, sample in sampled().items() if sample != before[table]} == {"metrics"}
+
+
 def test_what_was_kept_is_listed_and_dropped_only_by_name(
     filled: Tool, dumped: str, postgres: Postgres, database: str
 ) -> None:
