@@ -211,6 +211,9 @@ def test_a_backup_restored_elsewhere_is_the_backend(backups: Backups) -> None:
         assert (refused.code, "--recovery-key" in refused.text) == (ExitCode.REFUSED, True), refused.text
         restore = (*backups.with_key, "restore", newest)
         kill_when(backups.start(*restore, stack=other), lambda: any(other.state.path.glob("credentials.before-*")))
+        between = other.up()
+        assert not between.ok
+        assert f"A restore of backup {newest}" in between.text
         done = backups.run(*restore, stack=other)
         assert done.ok, done.text
         assert backups.client("read", stack=other) == before

@@ -32,6 +32,9 @@ def test_a_recovery_key_is_made_once_and_only_its_public_half_is_printed(
 ) -> None:
     """The file is for its owner alone, and is never overwritten: what it opens would be lost."""
     path = root / "recovery.txt"
+    assert backup.main(["new-key", str(path), "--dry-run"], root=root) == ExitCode.DONE
+    assert str(path) in capsys.readouterr().out
+    assert not path.exists()
     assert backup.main(["new-key", str(path)], root=root) == ExitCode.DONE
     key = sealing.read_key(path)
     said = capsys.readouterr().out

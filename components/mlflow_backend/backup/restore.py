@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.backup import catalogue, sealing
 from mlflow_backend.backup.create import LOCK
@@ -19,7 +19,7 @@ from mlflow_backend.backup.destination import inspect_objects
 from mlflow_backend.backup.source import recorded
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.identity import object_of
-from mlflow_backend.releases.journal import Journal
+from mlflow_backend.releases.journal import restore_journal
 from mlflow_backend.releases.stores import STAGING
 from mlflow_backend.schema_tables import required_heads, schema_table
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mlflow_backend.backup.manifest import Manifest
     from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.contract import Release
+    from mlflow_backend.releases.records import LedgerState
 
     Say = Callable[[str], None]
 
@@ -70,15 +71,18 @@ def plan(source: DeployedSource, destination: Destination, found: Manifest, *, h
     `has_key` says whether the recovery key was given, without which another backend's keys cannot be opened.
     """
     refuse_unknown_schema(found, schema_table())
-    version = _serving(source).mlflow_version
+    version = served_by(source).mlflow_version
     if required_heads(version, auth="auth" in found.databases) != found.heads:
         raise Refused(
             f"The backup's databases are at {found.heads}, and MLflow {version} that serves needs another schema.",
             code="restore-other-schema",
             fix=f"Set server.mlflowVersion to {found.mlflow_version}, `make up`, and repeat.",
         )
-    elsewhere = (source.deployed.ledger.state().identity or {}) != found.identity
+    state = source.deployed.ledger.state()
+    elsewhere = (state.identity or {}) != found.identity
+    _refuse_another(source, found)
     if elsewhere:
+        _refuse_pinned(state)
         _refuse_other(source, found, has_key=has_key)
     missing, different = _compare(source, catalogue.index_of(destination, found))
     return RestorePlan(manifest=found, elsewhere=elsewhere, missing=missing, different=different)
@@ -91,7 +95,7 @@ def restore(source: DeployedSource, destination: Destination, planned: RestorePl
     backend fails. The databases are then as they were.
     """
     found, deployed = planned.manifest, source.deployed
-    revision = _serving(source).revision
+    revision = served_by(source).revision
     with deployed.store.locked(LOCK, by=BY), deployed.rollback_lock(), deployed.migration_lock():
         # Not before the lock: what prunes holds it too.
         refuse_damaged(found.id, catalogue.damages(destination, found, read_all=False))
@@ -100,66 +104,56 @@ def restore(source: DeployedSource, destination: Destination, planned: RestorePl
             say("opening the dumps")
             address = stage(source, destination, found, key)
             write_artifacts(source, destination, planned.missing, say=say)
-            before = deployed.ledger.state().identity or {}
             say("ending the server")
             deployed.platform.stop_servers()
             try:
-                _restore_databases(source, destination, planned, address, key=key, say=say)
+                before = _restore_databases(source, destination, planned, address, key=key, say=say)
                 write_identity(source, found.identity)
                 deployed.ledger.add_restore(found.id, before=before, identity=found.identity)
-                _journal(source).close()
+                restore_journal(deployed.store).close()
             finally:
                 deployed.serve(source.renewed(revision))
         finally:
             source.clear_staging()
 
 
-def undo(source: DeployedSource, *, say: Say) -> str:
-    """Put back what the last restore replaced: databases, secrets and identity. Return the backup's id.
-
-    Raises Refused if the ledger knows of no restore, PlatformFailed if the databases cannot be put back.
-    """
-    deployed = source.deployed
-    with deployed.store.locked(LOCK, by=BY), deployed.rollback_lock(), deployed.migration_lock():
-        last = deployed.ledger.read().last_restore
-        if last is None:
-            raise Refused("The ledger knows of no restore.", code="restore-none", fix="There is nothing to undo.")
-        backup, before = last
-        revision = _serving(source).revision
-        say("ending the server")
-        deployed.platform.stop_servers()
-        try:
-            deployed.undo_restore()
-            source.vault.put_back(backup)
-            write_identity(source, before)
-            deployed.ledger.add_undone_restore(backup, identity=before)
-        finally:
-            deployed.serve(source.renewed(revision))
-    return backup
-
-
 def _restore_databases(  # noqa: PLR0913 - what is restored from where, by name
     source: DeployedSource, destination: Destination, planned: RestorePlan, address: str, *, key: str, say: Say
-) -> None:
-    """Switch the databases, under the keys of the backup if it is of another backend; else nothing is changed."""
-    found, journal = planned.manifest, _journal(source)
+) -> dict[str, str]:
+    """Switch the databases, under the keys of the backup if it is of another backend; else nothing is changed.
+
+    Return what the backend was known by before.
+    """
+    found, journal, contents = planned.manifest, restore_journal(source.deployed.store), source.deployed.ledger.read()
     switched = _switched(source, found)
+    entry = switched or {}
     if not switched:
-        journal.write({"backup": found.id, "kept": _replaced(source, found)})
+        entry = {
+            "backup": found.id,
+            "before": dict(contents.state.identity or {}),
+            "elsewhere": planned.elsewhere,
+            "kept": replaced(source),
+            "ledger": contents.last,
+            "undoing": False,
+        }
+        journal.write(entry)
+    before: dict[str, str] = entry["before"]
     if planned.elsewhere:
         source.vault.take_over(opened_secrets(destination, found, key), label=found.id)
     if switched:
         say("the databases were switched before the restore was interrupted")
-        return
+        return before
     try:
         say("restoring the databases")
         source.tool(found.mlflow_version).restore(address)
     except BaseException as failure:
-        source.vault.put_back(found.id)
+        if planned.elsewhere:
+            source.vault.put_back(found.id)
         if isinstance(failure, PlatformFailed):
             # Nothing was switched, and nobody has to finish it.
             journal.close()
         raise
+    return before
 
 
 def stage(source: DeployedSource, destination: Destination, found: Manifest, key: str) -> str:
@@ -221,7 +215,7 @@ def settings_of(destination: Destination, found: Manifest, key: str, *, path: Pa
     path.write_bytes(sealing.unseal_bytes(destination.chunks(part), key, part=part))
 
 
-def _serving(source: DeployedSource) -> Release:
+def served_by(source: DeployedSource) -> Release:
     """Return the release that serves, else the one that did: a database that is damaged, or a killed restore, ended it.
 
     Raises Refused if none was ever verified.
@@ -254,19 +248,46 @@ def _refuse_other(source: DeployedSource, found: Manifest, *, has_key: bool) -> 
         )
 
 
-def _journal(source: DeployedSource) -> Journal:
-    return Journal(source.deployed.store, "restore")
+def interrupted(source: DeployedSource) -> dict[str, Any] | None:
+    """Return what the journal says of a restore, or of an undoing, that did not end; None if there is none.
+
+    `before` is the identity until then, `elsewhere` whether secrets are replaced, `kept` names the databases that were
+    replaced before, and `ledger` is the number of the newest record then.
+    """
+    return restore_journal(source.deployed.store).load("backup", "before", "elsewhere", "kept", "ledger", "undoing")
 
 
-def _switched(source: DeployedSource, found: Manifest) -> bool:
-    """Return whether a restore of this backup switched the databases, and was killed before it wrote the identity."""
-    begun = _journal(source).load("backup", "kept")
-    return begun is not None and begun["backup"] == found.id and begun["kept"] != _replaced(source, found)
-
-
-def _replaced(source: DeployedSource, found: Manifest) -> list[str]:
+def replaced(source: DeployedSource) -> list[str]:
     """Return the databases that restores have replaced and kept, by name."""
-    return sorted(name for name in source.tool(found.mlflow_version).kept() if _REPLACED in name)
+    return sorted(name for name in source.tool(served_by(source).mlflow_version).kept() if _REPLACED in name)
+
+
+def _switched(source: DeployedSource, found: Manifest) -> dict[str, Any] | None:
+    """Return what the journal says of a restore of this backup that was killed after it had switched the databases."""
+    entry = interrupted(source)
+    return None if entry is None or entry["backup"] != found.id or entry["kept"] == replaced(source) else entry
+
+
+def _refuse_another(source: DeployedSource, found: Manifest) -> None:
+    """Raise Refused if something else than a restore of this backup was interrupted, whose secrets may be in force."""
+    entry = interrupted(source)
+    if entry is not None and (entry["undoing"] or entry["backup"] != found.id):
+        raise Refused(
+            f"{'The undoing' if entry['undoing'] else 'A restore'} of backup {entry['backup']} was interrupted.",
+            code="restore-of-another",
+            fix="Finish it first: the same command with its ID, or `restore --undo`.",
+        )
+
+
+def _refuse_pinned(state: LedgerState) -> None:
+    """Raise Refused if a revision is pinned: it was made with the keys that are replaced."""
+    if state.pin is not None:
+        raise Refused(
+            f"The stack is pinned to revision {state.pin.revision}, which has not the keys of the backup, another "
+            "backend's.",
+            code="restore-pinned",
+            fix="Lift the pin first: `python -m scripts.rollback --stack STACK --unpin`.",
+        )
 
 
 def _compare(source: DeployedSource, index: Mapping[str, Artifact]) -> tuple[tuple[Artifact, ...], tuple[str, ...]]:

@@ -96,19 +96,22 @@ def _new_key(options: argparse.Namespace) -> int:
     """Write a private key into a new file of mode 600, and print the public one."""
     from mlflow_backend.backup import sealing
 
-    key = sealing.new_key()
-    public = sealing.public_key(key)
-    try:
-        with options.file.open("x", encoding="utf-8") as stream:
-            options.file.chmod(0o600)
-            stream.write(f"# public key: {public}\n{key}\n")
-    except FileExistsError:
+    if options.file.exists():
         raise Refused(
             "it exists, and a key that is overwritten opens no backup any more",
             code="recovery-key-exists",
             fix="Name another file",
             part=str(options.file),
-        ) from None
+        )
+    if options.dry_run:
+        show(options, {"file": str(options.file)}, [f"a recovery key would be written to {options.file}"])
+        return ExitCode.DONE
+    key = sealing.new_key()
+    public = sealing.public_key(key)
+    # Not one that somebody makes meanwhile, either.
+    with options.file.open("x", encoding="utf-8") as stream:
+        options.file.chmod(0o600)
+        stream.write(f"# public key: {public}\n{key}\n")
     show(options, {"publicKey": public, "file": str(options.file)}, [public])
     return ExitCode.DONE
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mlflow_backend.commands.backup_verbs import backups_of, chosen, manifest_of, recovery_key, say, show
-from mlflow_backend.contract import ExitCode, UsageError
+from mlflow_backend.contract import ExitCode
 
 if TYPE_CHECKING:
     import argparse
@@ -50,17 +51,13 @@ def drill(options: argparse.Namespace, stack: Stack, destination: Destination) -
 
 def restore(options: argparse.Namespace, stack: Stack, destination: Destination) -> int:
     """Restore a backup onto the stack, or put back what the last restore replaced."""
+    if options.undo:
+        return _undo(options, stack)
     from mlflow_backend.backup import catalogue
     from mlflow_backend.backup import restore as restoring
     from mlflow_backend.backup.selection import to_restore
 
     source = backups_of(stack).source()
-    if options.undo:
-        if options.dry_run:
-            raise UsageError("--undo takes no --dry-run", code="undo-dry-run", fix="Leave one of them out")
-        undone = restoring.undo(source, say=say)
-        show(options, {"undone": undone}, [f"the restore of {undone} is undone; now `make up STACK={options.stack}`"])
-        return ExitCode.DONE
     listed = catalogue.read(destination)
     found = manifest_of(listed.get(to_restore(listed.listed, options.backup).id))
     key = recovery_key(options)
@@ -74,4 +71,17 @@ def restore(options: argparse.Namespace, stack: Stack, destination: Destination)
     done = f"{found.id} is restored; now `make up STACK={options.stack}`, which verifies it"
     back = "what it replaced is kept: `restore --undo` puts it back"
     show(options, {"restored": found.id}, [done, back])
+    return ExitCode.DONE
+
+
+def _undo(options: argparse.Namespace, stack: Stack) -> int:
+    from mlflow_backend.backup import undo
+
+    source = backups_of(stack).source()
+    if options.dry_run:
+        planned = undo.plan(source)
+        show(options, asdict(planned), list(planned.lines()))
+        return ExitCode.DONE
+    undone = undo.undo(source, say=say)
+    show(options, {"undone": undone}, [f"the restore of {undone} is undone; now `make up STACK={options.stack}`"])
     return ExitCode.DONE

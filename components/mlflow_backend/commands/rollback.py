@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> Exi
         else:
             target = stacks.deployed(stack.locator() if stack else at(options.locator))
         if options.dry_run:
-            refuse_unfinished(target.rollback)
+            refuse_unfinished(target.store)
             return _show(options, _planned(options, target))
         with target.rollback_lock():
             return _act(options, target, stack)
@@ -91,6 +91,7 @@ def _act(options: argparse.Namespace, target: Any, stack: Stack | None) -> ExitC
         return _drop_kept(options, target)
     if ended := run.resume(target, to=options.to, say=_say):
         return _tell(options, ended)
+    refuse_unfinished(target.store, locked=True)
     made = _planned(options, target)
     _show(options, made)
     if not options.yes:
@@ -192,8 +193,8 @@ def _unpin(options: argparse.Namespace, target: Any) -> ExitCode:
 
 
 def _drop_kept(options: argparse.Namespace, target: Any) -> ExitCode:
-    """Drop what the way back from an unfinished rollback would need only if none is unfinished."""
-    refuse_unfinished(target.rollback, locked=True)
+    """Drop what the way back from an unfinished rollback would need only if none is unfinished; also from a restore."""
+    refuse_unfinished(target.store, locked=True)
     if not options.yes:
         print("This drops for good what was written between the dumps that were restored and their restores.")
         _ask()

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
 
 def _rotate(options: argparse.Namespace, root: Path) -> int:
     deployed = stacks.opened(options, root)
-    refuse_unfinished(deployed.rollback)
+    refuse_unfinished(deployed.store)
     refuse_rotation(deployed.ledger.state())
     print(deployed.platform.rotate_keys(lost=options.lost))
     print("Update the stack: servers get the new keys, and what can be read is re-encrypted.")

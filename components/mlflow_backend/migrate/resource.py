@@ -77,7 +77,7 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Migrate, and return the resource's outputs.
 
-    Raises PlatformFailed, and Refused if a rollback runs or was interrupted.
+    Raises PlatformFailed, and Refused if a rollback or a restore runs or was interrupted.
     """
     target = open_releases(from_document(inputs["locator"]))
     version = inputs["mlflowVersion"]
@@ -85,7 +85,7 @@ def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
     live = target.heads()
     required = required_heads(version, auth=live is not None and live.auth is not None)
     with target.migration_lock():
-        refuse_unfinished(target.rollback)
+        refuse_unfinished(target.store)
         try:
             outcome = migrate(
                 target, MigrationRequest(version=version, required=required, on_failure=inputs["onFailure"])

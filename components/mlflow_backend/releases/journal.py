@@ -63,19 +63,34 @@ def rollback_journal(store: Store) -> Journal:
     return Journal(store, "rollback", running=partial(store.is_locked, "rollback"))
 
 
-def refuse_unfinished(journal: Journal, *, locked: bool = False) -> None:
-    """Raise Refused if a rollback runs or was interrupted: an update in between would end in neither of its states.
+def restore_journal(store: Store) -> Journal:
+    """Return the journal of a backend's restores of backups, which knows whether one runs."""
+    return Journal(store, "restore", running=partial(store.is_locked, "rollback"))
 
-    `locked`: the caller holds the lock of rollbacks, so no other one runs.
+
+def refuse_unfinished(store: Store, *, locked: bool = False) -> None:
+    """Raise Refused if a rollback or a restore runs, or was interrupted: an update in between would deploy a mixture.
+
+    `locked`: the caller holds the lock of rollbacks, which restores hold too, so no other one runs.
     """
-    entry = journal.load("to", "begun")
-    if entry is None:
-        return
-    what = f"A rollback to revision {entry['to']}, begun {entry['begun']}"
-    if not locked and journal.running():
-        raise Refused(f"{what}, is running.", code="rollback-running", fix="Let it end, and repeat.")
-    raise Refused(
-        f"{what}, was interrupted.",
-        code="rollback-interrupted",
-        fix="Finish it first with `python -m scripts.rollback --stack STACK`.",
-    )
+    rollback, restore = rollback_journal(store), restore_journal(store)
+    if (entry := rollback.load("to", "begun")) is not None:
+        what = f"A rollback to revision {entry['to']}, begun {entry['begun']}"
+        if not locked and rollback.running():
+            raise Refused(f"{what}, is running.", code="rollback-running", fix="Let it end, and repeat.")
+        raise Refused(
+            f"{what}, was interrupted.",
+            code="rollback-interrupted",
+            fix="Finish it first with `python -m scripts.rollback --stack STACK`.",
+        )
+    if (entry := restore.load("backup")) is not None:
+        backup = entry["backup"]
+        what = f"A restore of backup {backup}, or its undoing"
+        if not locked and restore.running():
+            raise Refused(f"{what}, is running.", code="restore-running", fix="Let it end, and repeat.")
+        raise Refused(
+            f"{what}, was interrupted.",
+            code="restore-interrupted",
+            fix=f"Repeat it first: `python -m scripts.backup --stack STACK restore {backup}` with the options that it "
+            "had, or `python -m scripts.backup --stack STACK restore --undo`.",
+        )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.releases.journal import refuse_unfinished, rollback_journal
+from mlflow_backend.releases.journal import refuse_unfinished
 from mlflow_backend.releases.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ class PinnedRelease:
 def ledger_state(store: Store, *, requested: str | None) -> LedgerState:
     """Return the ledger's pin and blocks; `requested` is the pin that the settings ask for.
 
-    Raises Refused if it is another one, if a rollback was interrupted, and if the newest record is damaged;
+    Raises Refused if it is another one, if a rollback or a restore was interrupted, if the newest record is damaged;
     PlatformFailed if the store cannot be read.
     """
-    refuse_unfinished(rollback_journal(store))
+    refuse_unfinished(store)
     state = Ledger(store, by="").state()
     refuse_disagreement(state, requested)
     return state
@@ -52,7 +52,7 @@ def ledger_state(store: Store, *, requested: str | None) -> LedgerState:
 
 def ledger_contents(store: Store, *, requested: str | None) -> Contents:
     """Return the whole ledger, for an update that asks it for more than pin and blocks. Raises as `ledger_state`."""
-    refuse_unfinished(rollback_journal(store))
+    refuse_unfinished(store)
     contents = Ledger(store, by="").read()
     refuse_disagreement(contents.state, requested)
     return contents
@@ -120,7 +120,7 @@ def refuse_overtaken(store: Store, revision: str) -> None:
 
     Refused for one that is under way or was interrupted, PlatformFailed for a pin.
     """
-    refuse_unfinished(rollback_journal(store))
+    refuse_unfinished(store)
     pin = Ledger(store, by="").state().pin
     if pin is not None and revision != pin.revision:
         finding = f"a rollback pinned revision {pin.revision} while this update was on its way"

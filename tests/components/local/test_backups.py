@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlflow_backend.backup import catalogue, create, prune, restore, sealing
+from mlflow_backend.backup import catalogue, create, prune, restore, sealing, undo
 from mlflow_backend.backup.destination import FolderDestination, Written
 from mlflow_backend.backup.retention import PrunePlan
 from mlflow_backend.contract import PlatformFailed, Refused
@@ -248,13 +248,13 @@ def test_a_restore_elsewhere_is_the_backend_until_it_is_undone(
     assert other.artifacts() == original.artifacts() == ARTIFACTS
     assert dict(other.source.vault.read()) == dict(original.source.vault.read()) != before
     assert other.source.deployed.ledger.state().identity == ORIGINAL
-    assert restore.undo(other.source, say=lambda _line: None) == found.id
+    assert undo.undo(other.source, say=lambda _line: None) == found.id
     assert other.experiments() == set()
     assert dict(other.source.vault.read()) == before
     assert other.source.deployed.ledger.state().identity == OTHER
     assert other.artifacts() == ARTIFACTS
     with pytest.raises(Refused):
-        restore.undo(other.source, say=lambda _line: None)
+        undo.undo(other.source, say=lambda _line: None)
 
 
 def test_an_artifact_whose_writing_breaks_is_not_there(stacks: tuple[Stack, Stack]) -> None:
@@ -386,7 +386,7 @@ def test_a_restore_elsewhere_that_is_killed_at_any_step_is_repeated(
     assert len(schema.kept(other.state)) == kept + 1
     assert dict(other.source.vault.read()) == dict(original.source.vault.read())
     assert other.source.deployed.ledger.state().identity == ORIGINAL
-    restore.undo(other.source, say=lambda _line: None)
+    undo.undo(other.source, say=lambda _line: None)
     assert (other.experiments(), dict(other.source.vault.read())) == (own, before)
     assert other.source.deployed.ledger.state().identity == OTHER
 

@@ -11,7 +11,7 @@ import pytest
 from mlflow_backend import schema
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.dynamic import Provider
-from mlflow_backend.releases.journal import Journal, refuse_unfinished, rollback_journal
+from mlflow_backend.releases.journal import refuse_unfinished, rollback_journal
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.records import LedgerState, Pin
@@ -31,13 +31,13 @@ def test_a_rollback_that_runs_is_not_said_to_be_interrupted(tmp_path: Path) -> N
     journal = rollback_journal(store)
     journal.write({"to": "1", "begun": "now"})
     with pytest.raises(Refused, match="was interrupted"):
-        refuse_unfinished(journal)
+        refuse_unfinished(store)
     with store.locked("rollback", by="somebody"):
         with pytest.raises(Refused, match="is running"):
-            refuse_unfinished(journal)
+            refuse_unfinished(store)
         # It is the caller's own lock.
         with pytest.raises(Refused, match="was interrupted"):
-            refuse_unfinished(journal, locked=True)
+            refuse_unfinished(store, locked=True)
 
 
 @pytest.mark.parametrize("content", DAMAGES)
@@ -47,7 +47,7 @@ def test_a_damaged_journal_is_named(tmp_path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     with pytest.raises(PlatformFailed, match=r"rollback\.json"):
-        refuse_unfinished(Journal(FileStore(tmp_path), "rollback"))
+        refuse_unfinished(FileStore(tmp_path))
 
 
 def test_a_missing_record_is_said_to_be_missing(tmp_path: Path) -> None:

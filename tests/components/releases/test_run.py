@@ -189,7 +189,7 @@ def test_a_way_back_that_fails_is_tried_again(tmp_path: Path) -> None:
     ended = begin(world, made, RollbackOptions(reason=""), say=silent)
     assert (ended.exit_code, world.rollback.load() is None) == (ExitCode.PLATFORM_FAILED, False)
     with pytest.raises(Refused, match="Finish it first"):
-        refuse_unfinished(world.rollback)
+        refuse_unfinished(world.store)
     world.broken = set()
     finished = resume(world, to=None, say=silent)
     assert finished is not None
