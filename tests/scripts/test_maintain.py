@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend import maintenance_record, targets
 from mlflow_backend.commands import maintain
-from mlflow_backend.contract import ExitCode
+from mlflow_backend.contract import ExitCode, PlatformFailed
 from mlflow_backend.local.state import StateDir
-from mlflow_backend.releases.stores import DUMPS
+from mlflow_backend.releases.stores import DUMPS, FileStore
+from tests.components.maintained import FOUND
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mlflow_backend.maintenance import Maintained
 
 DAY_S = 24 * 3600
 
@@ -64,6 +69,54 @@ def test_a_stack_without_a_server_is_not_maintained(root: Path, capsys: pytest.C
     """Artifacts are removed by it: each run would be kept with a reason that says nothing."""
     assert maintain.main([], root=root) == ExitCode.REFUSED
     assert "make up" in capsys.readouterr().err
+
+
+class Maintaining:
+    """What maintains, and fails if it is told to."""
+
+    def __init__(self, *, fails: bool) -> None:
+        self._fails = fails
+
+    def maintain(self, *, keep_deleted_days: int, dry_run: bool) -> Maintained:
+        """Do nothing."""
+        del keep_deleted_days
+        if self._fails:
+            raise PlatformFailed("it does not answer", code="of-a-test", fix="Look", part="database")
+        return replace(FOUND, dry_run=dry_run)
+
+
+@pytest.mark.parametrize(("fails", "how"), [(False, "done 2"), (True, "failed 2")])
+def test_how_a_maintenance_by_command_went_is_recorded(
+    root: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool, how: str
+) -> None:
+    """No scheduler knows of it, and the status said that there was none; a dry run is none."""
+    monkeypatch.setattr(type(targets.get("local")), "maintenance", lambda *_: Maintaining(fails=fails))
+    store = FileStore(StateDir(root / ".backend" / "local").backend_store)
+    maintain.main(["--dry-run"], root=root)
+    assert maintenance_record.last(store) is None
+    assert maintain.main([], root=root) == (ExitCode.PLATFORM_FAILED if fails else ExitCode.DONE)
+    assert (maintenance_record.last(store) or "").startswith(how)
+
+
+def test_a_maintenance_that_cannot_be_recorded_was_done(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever may run its task may perhaps not write to the store: it is said, and no failure."""
+    monkeypatch.setattr(type(targets.get("local")), "maintenance", lambda *_: Maintaining(fails=False))
+    failing = Maintaining(fails=True)
+    monkeypatch.setattr(
+        maintenance_record, "keep", lambda *_, **__: failing.maintain(keep_deleted_days=1, dry_run=False)
+    )
+    assert maintain.main([], root=root) == ExitCode.DONE
+    assert "not recorded" in capsys.readouterr().err
+
+
+def test_a_damaged_record_is_named(root: Path) -> None:
+    """A status of nothing would say that nobody maintains."""
+    store = FileStore(StateDir(root / ".backend" / "local").backend_store)
+    store.replace("_backend/maintenance.json", b"[]")
+    with pytest.raises(PlatformFailed, match=r"maintenance\.json"):
+        maintenance_record.last(store)
 
 
 def test_days_are_one_or_more(root: Path) -> None:

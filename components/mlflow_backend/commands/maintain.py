@@ -16,12 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow_backend import targets
+from mlflow_backend import maintenance_record, targets
 from mlflow_backend.commands import stacks
-from mlflow_backend.commands.command import ended
-from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.commands.command import ended, platform_errors
+from mlflow_backend.contract import ExitCode, PlatformFailed, Refused
 
 if TYPE_CHECKING:
+    from mlflow_backend.locator import Locator
     from mlflow_backend.target import Maintenance
 
 
@@ -50,14 +51,22 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, root: Path) -> int:
-    maintenance = _maintenance(options, root)
+    located = stacks.located(options, root)
+    maintenance = _maintenance(located)
     if options.remove:
         number = sum(maintenance.remove(name, dry_run=options.dry_run) for name in options.remove)
         done = "would be removed" if options.dry_run else "removed"
         print(json.dumps({"removed": number}) if options.json else f"{number} files {done}")
         return ExitCode.DONE
     days = options.keep_deleted_days or _setting(options, root)
-    found = maintenance.maintain(keep_deleted_days=days, dry_run=options.dry_run)
+    try:
+        found = maintenance.maintain(keep_deleted_days=days, dry_run=options.dry_run)
+    except PlatformFailed as failure:
+        if not options.dry_run:
+            _record(located, failure=str(failure))
+        raise
+    if not options.dry_run:
+        _record(located)
     print(json.dumps(found.document(), indent=1, default=str) if options.json else "\n".join(found.lines()))
     return ExitCode.DONE
 
@@ -70,17 +79,24 @@ def _setting(options: argparse.Namespace, root: Path) -> int:
     return found.maintain.keep_deleted_days
 
 
-def _maintenance(options: argparse.Namespace, root: Path) -> Maintenance:
-    """Return what maintains the backend that the command line names. Raises Refused if nothing does."""
-    found = stacks.located(options, root)
-    maintenance = targets.get(found.kind).maintenance
+def _record(located: Locator, *, failure: str = "") -> None:
+    """Record how it went, for `make status`; whoever may maintain may perhaps not write to the store, and reads why."""
+    try:
+        maintenance_record.keep(targets.get(located.kind).platform(located).store, failure=failure)
+    except platform_errors() as error:
+        print(f"maintain: not recorded for `make status`: {error}", file=sys.stderr)
+
+
+def _maintenance(located: Locator) -> Maintenance:
+    """Return what maintains a backend. Raises Refused if nothing does."""
+    maintenance = targets.get(located.kind).maintenance
     if maintenance is None:
         raise Refused(
-            f"A backend on {found.kind} is not maintained from here.",
+            f"A backend on {located.kind} is not maintained from here.",
             code="maintain-elsewhere",
             fix="See docs/runbooks/maintenance.md for its target.",
         )
-    return maintenance(found)
+    return maintenance(located)
 
 
 def _days(text: str) -> int:

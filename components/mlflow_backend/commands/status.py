@@ -13,12 +13,18 @@ import contextlib
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mlflow_backend import maintenance_record
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.backup_verbs import newest_of
 from mlflow_backend.commands.command import ended
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.releases.overview import overview
 from mlflow_backend.settings import SettingsError
+
+if TYPE_CHECKING:
+    from mlflow_backend.releases.stores import Store
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,9 +36,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    lines, code = overview(stacks.opened(options, Path.cwd()))
-    print("\n".join([*lines, *_newest_backup(options)]))
+    deployed = stacks.opened(options, Path.cwd())
+    lines, code = overview(deployed)
+    print("\n".join([*lines, *_last_maintenance(deployed.store), *_newest_backup(options)]))
     return code
+
+
+def _last_maintenance(store: Store) -> list[str]:
+    """Return the line on the last maintenance by command; none if there was none."""
+    try:
+        words = maintenance_record.last(store)
+    except PlatformFailed as failure:
+        words = f"not known: {failure}"
+    return [] if words is None else [f"maintenance by command {words}"]
 
 
 def _newest_backup(options: argparse.Namespace) -> list[str]:
