@@ -40,9 +40,6 @@ class Target(Protocol):
     platforms: frozenset[str]
     """The sections of the settings, such as `aws`, that are for its platform."""
 
-    verified_on_schedule: bool
-    """Whether something verifies its backends between updates."""
-
     @property
     def backups(self) -> Callable[[Any, Path], Backups]:
         """From a locator and the stack's file: how backups are taken."""
@@ -54,6 +51,9 @@ class Target(Protocol):
     @property
     def locator(self) -> type[Locator]:
         """How its backends are found."""
+
+    def unverified_between_updates(self, settings: Settings) -> str:
+        """Return why nothing can verify the backend on a schedule; empty if something can."""
 
     def store_at(self, address: str) -> Store | None:
         """Return the store that an address names; None for one of another form than this target's."""

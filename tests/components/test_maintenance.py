@@ -76,7 +76,7 @@ def test_sizes_are_read_at_a_glance(number: int) -> None:
 def test_maintenance_is_scheduled_by_choice(schedule: str, works: list[tuple[str, ...]]) -> None:
     """It removes what users deleted, which nobody asked for who set nothing."""
     settings = Settings.model_validate({"target": "local", "maintain": {"schedule": schedule}})
-    assert [each for work in timed.works(settings, stack="s", project=False) for each in work.commands] == works
+    assert [each for work in timed.works(settings, stack="s") for each in work.commands] == works
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_scheduled_work_that_a_target_does_not_do_is_refused(
     section: dict[str, object], path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a target that somebody adds: the setting would be ignored."""
-    without = {"maintenance": None, "verified_on_schedule": False}
+    without = {"maintenance": None, "unverified_between_updates": lambda _self, _settings: "it has no clock"}
     added = type("Added", (type(targets.get("local")),), without)()
     settings = Settings.model_validate({"target": "local", **section})
     assert path not in {problem.path for problem in broken_rules(settings)}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pulumi.runtime.config import set_all_config
 
 from mlflow_backend.contract import ExitCode
-from mlflow_backend.settings import Settings, SettingsError, YamlSource, connection_budget, from_pulumi, load
+from mlflow_backend.settings import Settings, SettingsError, YamlSource, connection_budget, from_pulumi, load, of_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -519,6 +519,34 @@ def test_every_stack_that_ships_is_valid(stack_file: Path) -> None:
     source = YamlSource.read(stack_file)
     assert not source.unreadable
     load(source)
+
+
+AWS = {"account": "123456789012", "region": "eu-west-1"}
+
+
+@pytest.mark.parametrize(
+    ("stack", "document", "schedule"),
+    [
+        ("production", {"target": "local"}, "0 * * * *"),
+        ("local", {"target": "local"}, None),
+        ("dev", {"target": "local"}, None),
+        ("production", {"target": "local", "verify": {"schedule": "never"}}, "never"),
+        ("dev", {"target": "local", "verify": {"schedule": "*/10 * * * *"}}, "*/10 * * * *"),
+        ("staging", {"target": "ecs", "aws": {**AWS, "network": {"internal": True}}}, "0 * * * *"),
+        ("dev", {"target": "ecs", "aws": {**AWS, "network": {"internal": True}}}, None),
+        ("staging", {"target": "ecs", "aws": {**AWS, "network": {"egress": "endpoints"}}}, None),
+        ("eks", {"target": "eks", "aws": AWS}, "0 * * * *"),
+        ("cluster", {"target": "kubernetes"}, "0 * * * *"),
+        ("gcp", {"target": "cloudrun"}, "0 * * * *"),
+        ("gcp", {"target": "cloudrun", "gcp": {"access": {"identity": "iap"}}}, None),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_backend_is_verified_each_hour_unless_people_develop_on_it(
+    stack: str, document: dict[str, Any], schedule: str | None
+) -> None:
+    """Somebody looks between updates who set nothing; where nothing can look, nothing is promised."""
+    assert of_stack(Settings.model_validate(document), stack).verify.schedule == schedule
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -13,7 +13,7 @@ from mlflow_backend.cloudrun.render.access import SECOND_HEADERS
 from mlflow_backend.cloudrun.render.service import scaling
 from mlflow_backend.cloudrun.render.size import server_size
 from mlflow_backend.gcp.naming import Naming
-from mlflow_backend.gcp.render.identity import MAINTENANCE, VERIFIER
+from mlflow_backend.gcp.render.identity import MAINTENANCE
 from mlflow_backend.gcp.render.scheduler import schedules
 from mlflow_backend.settings.unfulfillable import of_backups, refuse_unfulfillable
 
@@ -103,11 +103,6 @@ def verification(settings: Settings) -> Iterator[str]:
     """A verification inside the network has the identity of the account that it runs as, and signs nothing for IAP."""
     if settings.gcp.access.identity != "iap":
         return
-    if VERIFIER in schedules(settings):
-        yield (
-            "verify.schedule is set and gcp.access.identity is iap, and the verification inside the network signs no "
-            "token; leave the schedule out, or set identity to iam"
-        )
     if settings.gcp.network.ingress != "all":
         yield (
             f"gcp.network.ingress is {settings.gcp.network.ingress} and gcp.access.identity is iap, and the "

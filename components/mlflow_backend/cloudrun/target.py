@@ -30,8 +30,13 @@ class CloudRunTarget:
 
     name = "cloudrun"
     loopback = False
-    verified_on_schedule = True
     platforms = frozenset({"gcp"})
+
+    def unverified_between_updates(self, settings: Settings) -> str:
+        """Return why no job can: it has the identity of the account that it runs as, and signs nothing for IAP."""
+        if settings.gcp.access.identity != "iap":
+            return ""
+        return "gcp.access.identity is iap, and the verification inside the network signs no token"
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> CloudRunBackend:
         """Register the backend."""

@@ -45,9 +45,9 @@ class Stack:
     @cached_property
     def settings(self) -> Settings:
         """The settings of its file."""
-        from mlflow_backend.settings import load  # noqa: PLC0415 - as above
+        from mlflow_backend.settings import load, of_stack  # noqa: PLC0415 - as above
 
-        return load(self._file)
+        return of_stack(load(self._file), self.name)
 
     @property
     def target(self) -> Target:

@@ -70,7 +70,7 @@ def backups(settings: Settings) -> Iterator[str]:
 
 
 def schedules(settings: Settings) -> Iterator[str]:
-    """EventBridge Scheduler can say them, and whoever verifies or maintains can call the server."""
+    """EventBridge Scheduler can say them, and whoever maintains can call the server."""
     for setting, schedule in (
         ("backup", settings.backup.schedule),
         ("verify", settings.verify.schedule or NEVER),
@@ -78,14 +78,11 @@ def schedules(settings: Settings) -> Iterator[str]:
     ):
         if schedule != NEVER and expression(schedule) is None:
             yield f"{setting}.schedule names days of month and week, and EventBridge Scheduler takes one of them"
-    if tasks_call_balancer(settings):
-        return
-    for setting, schedule in (("verify", settings.verify.schedule or NEVER), ("maintain", settings.maintain.schedule)):
-        if schedule != NEVER:
-            yield (
-                f"{setting}.schedule is set, and no task of the stack can call its load balancer: that takes"
-                " aws.network.internal, or a public one that anybody may call and a way out that is not endpoints"
-            )
+    if settings.maintain.schedule != NEVER and not tasks_call_balancer(settings):
+        yield (
+            "maintain.schedule is set, and no task of the stack can call its load balancer: that takes"
+            " aws.network.internal, or a public one that anybody may call and a way out that is not endpoints"
+        )
 
 
 RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (

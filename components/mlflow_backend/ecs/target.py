@@ -33,8 +33,18 @@ class EcsTarget:
 
     name = "ecs"
     loopback = False
-    verified_on_schedule = True
     platforms = frozenset({"aws"})
+
+    def unverified_between_updates(self, settings: Settings) -> str:
+        """Return why no task can: it cannot call the balancer."""
+        from mlflow_backend.aws.render.network import tasks_call_balancer
+
+        if tasks_call_balancer(settings):
+            return ""
+        return (
+            "no task of the stack can call its load balancer: that takes aws.network.internal, or a public one that "
+            "anybody may call and a way out that is not endpoints"
+        )
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> EcsBackend:
         """Register the backend."""

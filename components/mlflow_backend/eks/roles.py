@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.aws.render import backups, policies
 from mlflow_backend.aws.render.roles import Role
-from mlflow_backend.kubernetes.naming import BACKUP, MAINTENANCE, SERVER, TASKS, VERIFY
+from mlflow_backend.kubernetes.naming import BACKUP, MAINTENANCE, SERVER, TASKS, VERIFICATION, VERIFY
+from mlflow_backend.kubernetes.render.scheduled import scheduled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ def roles(settings: Settings, naming: Naming) -> tuple[Role, ...]:
     documents: dict[str, Callable[..., Document]] = {
         SERVER: policies.server,
         TASKS: policies.database_tasks,
-        VERIFY: partial(policies.verify_task, scheduled=settings.verify.schedule is not None),
+        VERIFY: partial(policies.verify_task, scheduled=VERIFICATION in scheduled(settings)),
         MAINTENANCE: policies.maintenance_task,
     }
     if settings.backup.destination is not None:

@@ -68,7 +68,7 @@ class LocalBackend(Backend):
         """
         refuse_broken(args.settings)
         refuse_unsupported(args.settings)
-        works = timed.works(args.settings, stack=args.folder.name, project=args.project is not None)
+        works = timed.works(args.settings, stack=args.folder.name)
         refuse_without_project(works, args.project)
         super().__init__(LOCAL_BACKEND, name, settings=args.settings, opts=opts)
         self._state = StateDir(args.folder)

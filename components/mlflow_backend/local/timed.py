@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = "timer"
 VERIFICATION: Final = "verification"
-_HOURLY: Final = "0 * * * *"
-_DEVELOPED_ON: Final = ("local", "dev")
 # What a command that is interrupted has to remove what it works with: a drill has a stack of its own.
 STOP_S: Final = 60
 
@@ -37,10 +35,10 @@ class Work:
     commands: tuple[tuple[str, ...], ...]
 
 
-def works(settings: Settings, *, stack: str, project: bool = True) -> tuple[Work, ...]:
-    """Return all that the settings schedule; `project` says whether the stack has one, without which none runs."""
+def works(settings: Settings, *, stack: str) -> tuple[Work, ...]:
+    """Return all that the settings schedule."""
     return (
-        *verifications(settings, stack=stack, by_default=project and stack not in _DEVELOPED_ON),
+        *verifications(settings, stack=stack),
         *backups(settings, stack=stack),
         *maintenance(settings, stack=stack),
     )
@@ -69,9 +67,9 @@ def maintenance(settings: Settings, *, stack: str) -> tuple[Work, ...]:
     return () if schedule == NEVER else (work,)
 
 
-def verifications(settings: Settings, *, stack: str, by_default: bool) -> tuple[Work, ...]:
-    """Return the verification between updates; `by_default` says whether there is one that nobody set."""
-    schedule = settings.verify.schedule or (_HOURLY if by_default else NEVER)
+def verifications(settings: Settings, *, stack: str) -> tuple[Work, ...]:
+    """Return the verification between updates."""
+    schedule = settings.verify.schedule or NEVER
     options = ("--profile", settings.verify.profile, "--deadline", str(settings.verify.deadline))
     work = Work(name=VERIFICATION, schedule=schedule, commands=(("verify", "--stack", stack, *options),))
     return () if schedule == NEVER else (work,)

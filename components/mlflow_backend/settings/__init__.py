@@ -6,7 +6,7 @@ how a mistake is reported. Nothing here asks the platform anything; that a named
 
 from mlflow_backend.settings.aws import Aws
 from mlflow_backend.settings.budget import ConnectionBudget, connection_budget
-from mlflow_backend.settings.loading import from_pulumi, load, refuse_broken
+from mlflow_backend.settings.loading import from_pulumi, load, of_stack, refuse_broken
 from mlflow_backend.settings.models import (
     Access,
     Artifacts,
@@ -56,5 +56,6 @@ __all__ = [
     "from_pulumi",
     "json_schema",
     "load",
+    "of_stack",
     "refuse_broken",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from mlflow_backend import targets
 from mlflow_backend.settings.models import Settings
 from mlflow_backend.settings.problems import Problem, SettingsError, shown_key, unknown_key
 from mlflow_backend.settings.rules import broken_rules
@@ -22,11 +23,28 @@ if TYPE_CHECKING:
     from mlflow_backend.settings.source import ConfigSource
 
 _SCALARS = frozenset({"target"})
+_HOURLY = "0 * * * *"
+_DEVELOPED_ON = frozenset({"local", "dev"})
 
 
 def from_pulumi(config: pulumi.Config) -> Settings:
     """Return the settings of the running program. Raises SettingsError."""
-    return load(PulumiSource(config=config))
+    import pulumi  # noqa: PLC0415 - commands read settings without it
+
+    return of_stack(load(PulumiSource(config=config)), pulumi.get_stack())
+
+
+def of_stack(settings: Settings, stack: str) -> Settings:
+    """Return the settings of a stack's file with what is decided by the stack's name: a verification each hour.
+
+    Unless the file says when, people develop on the stack, or nothing can verify it between updates.
+    """
+    verify = settings.verify
+    if verify.schedule is not None or stack in _DEVELOPED_ON:
+        return settings
+    if targets.get(settings.target).unverified_between_updates(settings):
+        return settings
+    return settings.model_copy(update={"verify": verify.model_copy(update={"schedule": _HOURLY})})
 
 
 def load(source: ConfigSource) -> Settings:

@@ -301,8 +301,8 @@ class Verify(Section):
     extra_checks: list[ExtraCheck] = Field(default_factory=list)
     """HTTP checks of your own."""
     schedule: Annotated[str, AfterValidator(schedules.valid)] | None = None
-    """When it runs by itself between updates: five fields of cron in UTC, or `never`. Left out: on `local` each hour,
-    but never on the stacks `local` and `dev`; elsewhere never."""
+    """When it runs by itself between updates: five fields of cron in UTC, or `never`. Left out: each hour, but never on
+    stacks called `local` or `dev`, nor if nothing on the target can call the server (docs/runbooks/monitoring.md)."""
 
 
 class Migrate(Section):

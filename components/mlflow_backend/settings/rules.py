@@ -303,12 +303,14 @@ def maintenance_by_this_target(settings: Settings) -> Iterator[Problem]:
 
 
 def verified_by_this_target(settings: Settings) -> Iterator[Problem]:
-    """Refuse a schedule of verifications that nothing starts elsewhere: it would be ignored."""
-    if settings.verify.schedule is not None and not targets.get(settings.target).verified_on_schedule:
+    """Refuse a schedule of verifications that nothing can do: it would be ignored, or each one would fail."""
+    if settings.verify.schedule in {None, schedules.NEVER}:
+        return
+    if why := targets.get(settings.target).unverified_between_updates(settings):
         yield Problem(
             path="verify.schedule",
             finding="is set",
-            rule=f"nothing verifies a backend on the target {settings.target} on a schedule",
+            rule=why,
             fix="Remove it, and let a workflow run `python -m scripts.verify --stack STACK`.",
         )
 

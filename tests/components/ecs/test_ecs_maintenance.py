@@ -72,17 +72,19 @@ def test_without_a_way_to_the_balancer_there_is_no_task_and_a_schedule_is_refuse
     network: dict[str, Any], *, wanted: bool
 ) -> None:
     """A public balancer is called from outside, also by the stack's own tasks; each hour's verification is one too."""
-    scheduled_work = {"maintain": {"schedule": "0 3 * * 0"}, "verify": {"schedule": "0 * * * *"}}
-    settings, naming = changed("staging", {"aws": {"network": network}, **scheduled_work}), naming_of("staging")
+    maintain, verify = {"maintain": {"schedule": "0 3 * * 0"}}, {"verify": {"schedule": "0 * * * *"}}
+    settings, naming = changed("staging", {"aws": {"network": network}, **maintain}), naming_of("staging")
     assert tasks_call_balancer(settings) is wanted
     assert (MAINTENANCE in scheduled.tools(settings, naming)) is wanted
     if wanted:
-        refuse_unsupported(settings)
-        assert {MAINTENANCE, VERIFY} <= {role.part for role in roles.roles(settings, naming)}
+        both = changed("staging", {"aws": {"network": network}, **maintain, **verify})
+        refuse_unsupported(both)
+        assert {MAINTENANCE, VERIFY} <= {role.part for role in roles.roles(both, naming)}
     else:
-        for setting in scheduled_work:
-            with pytest.raises(Refused, match=rf"{setting}\.schedule"):
-                refuse_unsupported(settings)
+        with pytest.raises(Refused, match=r"maintain\.schedule"):
+            refuse_unsupported(settings)
+        with pytest.raises(Refused, match=r"verify\.schedule"):
+            changed("staging", {"aws": {"network": network}, **verify})
 
 
 def maintained(family: str) -> EcsMaintenance:

@@ -113,21 +113,11 @@ def test_what_is_scheduled(section: dict[str, str], commands: dict[str, list[str
 
 
 @pytest.mark.parametrize(
-    ("stack", "section", "project", "schedules"),
-    [
-        ("production", {}, True, ["0 * * * *"]),
-        ("production", {}, False, []),
-        ("production", {"schedule": "never"}, True, []),
-        ("local", {}, True, []),
-        ("dev", {}, True, []),
-        ("local", {"schedule": "*/10 * * * *"}, True, ["*/10 * * * *"]),
-    ],
+    ("section", "schedules"), [({}, []), ({"schedule": "never"}, []), ({"schedule": "*/10 * * * *"}, ["*/10 * * * *"])]
 )
-def test_a_backend_is_verified_between_updates_too(
-    stack: str, section: dict[str, str], *, project: bool, schedules: list[str]
-) -> None:
-    """Each hour, unless people develop on it; by the profile that its updates are verified with."""
+def test_a_backend_is_verified_between_updates_too(section: dict[str, str], schedules: list[str]) -> None:
+    """By the profile that its updates are verified with; the default of a stack's file is its name's."""
     settings = Settings.model_validate({"target": "local", "verify": {"profile": "full", **section}})
-    works = timed.works(settings, stack=stack, project=project)
+    works = timed.works(settings, stack="production")
     assert [work.schedule for work in works] == schedules
     assert all(command[3:5] == ("--profile", "full") for work in works for command in work.commands)

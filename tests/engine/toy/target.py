@@ -26,7 +26,6 @@ class ToyTarget:
 
     name = "toy"
     loopback = True
-    verified_on_schedule = False
     maintenance = None
     platforms: frozenset[str] = frozenset()
     locator = ToyLocator
@@ -47,6 +46,11 @@ class ToyTarget:
         from mlflow_backend.toy.platform import ToyPlatform  # noqa: PLC0415 - as in every target
 
         return ToyPlatform(locator)
+
+    def unverified_between_updates(self, settings: Settings) -> str:
+        """Return that nothing does."""
+        del settings
+        return "a toy has no clock"
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> ToyBackend:
         """Register the backend."""

@@ -187,6 +187,8 @@ def begin(
         "server": {"workers": 1, "cpu": 2048, "memory": 4096},
         "access": {"mode": "basic"},
         "backup": {"protect": False},
+        # Nothing here comes due by itself, and each update would look after its parts.
+        "verify": {"schedule": "never"},
         **settings,
         "gcp": {
             "project": rig.project,

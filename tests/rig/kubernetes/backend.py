@@ -63,6 +63,8 @@ class ClusterStack(Project):
         return {
             "server": {"workers": 1, "replicas": 2, "cpu": 2048, "memory": 2048},
             "scaling": {"maxReplicas": 2},
+            # The cluster's clock is a real one.
+            "verify": {"schedule": "never"},
             "database": {"maxConnections": 300},
             "artifacts": {"existing": f"s3://{s3.bucket}/{self.namespace}/{self.name}"},
             "network": {"publicUrl": f"https://{self.host}"},
