@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_backend import targets
 from mlflow_backend.settings import YamlSource, load
 from tests.tools.projects import ROOT, files_of_the_tree
 from tools import pages
@@ -54,6 +55,14 @@ def test_every_link_leads_somewhere(path: Path) -> None:
         assert found.exists(), f"{path}: {target}"
         if anchor:
             assert anchor in anchors(found.resolve()), f"{path}: {target}"
+
+
+@pytest.mark.parametrize("name", targets.MODULES)
+def test_the_day_after_a_target_was_deployed_has_its_runbooks(name: str) -> None:
+    """Whoever operates a backend begins at its target's page, and there are backups on each."""
+    (day_two,) = re.findall(r"^## Day two\n(.*?)^## ", text(Path(f"docs/targets/{name}.md")), re.MULTILINE | re.DOTALL)
+    linked = {Path(target.partition("#")[0]).name for target in LINK.findall(day_two)}
+    assert {"backup.md", "monitoring.md", "maintenance.md"} <= linked
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=str)

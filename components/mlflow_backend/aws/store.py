@@ -134,5 +134,12 @@ class S3Store:
             return answer
         if answer.why in but:
             return None
+        if answer.why in _NO_BUCKET:
+            raise PlatformFailed(
+                "there is no bucket of this name",
+                code="s3-bucket-gone",
+                fix="See who deleted it; make it again, or name another one",
+                part=self.address(""),
+            )
         code, fix = _DENIED if answer.connected else _UNREACHABLE
         raise PlatformFailed(answer.of("S3"), code=code, fix=fix, part=self.address(key))

@@ -105,11 +105,15 @@ class Api:
         found: Document = json.loads(answer.content or b"{}")
         return found
 
-    def pages(self, host: str, path: str, key: str, query: Query = None) -> Iterator[Any]:
-        """Give what every page of a list has under `key`; nothing if what is listed is not there."""
+    def pages(self, host: str, path: str, key: str, query: Query = None, *, needed: bool = False) -> Iterator[Any]:
+        """Give what every page of a list has under `key`; nothing if what is listed is not there, unless it is needed.
+
+        Raises GoogleError.
+        """
         token = ""
         while True:
-            page = self.get(host, path, {**(query or {}), **({"pageToken": token} if token else {})}) or {}
+            asked = {**(query or {}), **({"pageToken": token} if token else {})}
+            page = self.call(_READ, host, path, query=asked) if needed else self.get(host, path, asked) or {}
             yield from page.get(key, [])
             if not (token := page.get("nextPageToken", "")):
                 return

@@ -42,7 +42,7 @@ class BucketDestination(GcsStore):
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """Yield each key that begins so, with what Cloud Storage says of its object."""
-        return self.described(prefix, "name,size,timeCreated,generation")
+        return self.described(prefix, "name,size,timeCreated,generation", needed=True)
 
     def files(self) -> Iterator[StoredFile]:
         """Give every object, with its generation."""

@@ -30,6 +30,7 @@ FETCH: Final = (
     "data=storage.Client().bucket(bucket).blob(key).download_as_bytes()"
 )
 """Python statements by which a job reads an object of a bucket (target.OneShot)."""
+_TAKEN: Final = frozenset({PRECONDITION, CONFLICT})
 _SIZE_AND_GENERATION: Final = {"fields": "size,generation"}
 
 
@@ -44,15 +45,15 @@ class GcsStore:
         """Return the keys right below `prefix`."""
         return tuple(key for key, _ in self.described(f"{prefix}/", "name", delimiter="/"))
 
-    def described(self, prefix: str, fields: str, **query: str) -> Iterator[tuple[str, Any]]:
-        """Yield each key that begins so, with these fields of its object."""
+    def described(self, prefix: str, fields: str, *, needed: bool = False, **query: str) -> Iterator[tuple[str, Any]]:
+        """Yield each key that begins so, with these fields of its object; `needed`: the bucket has to be there."""
         path, own = f"storage/v1/b/{self._root.bucket}/o", self._root.prefix("")
         asked = {"prefix": self._name(prefix), "fields": f"items({fields}),nextPageToken", **query}
         try:
-            for each in self._api.pages(STORAGE, path, "items", asked):
+            for each in self._api.pages(STORAGE, path, "items", asked, needed=needed):
                 yield str(each["name"]).removeprefix(own), each
         except GoogleError as error:
-            raise self._denied(prefix, error) from None
+            raise (self._gone() if error.status == NOT_FOUND else self._denied(prefix, error)) from None
 
     def read(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return the objects of these keys."""
@@ -62,7 +63,7 @@ class GcsStore:
 
     def create(self, key: str, content: bytes) -> bool:
         """Write an object; False if the key exists."""
-        return self._put(key, content, ifGenerationMatch="0")
+        return self._put(key, content, _TAKEN, ifGenerationMatch="0")
 
     def replace(self, key: str, content: bytes) -> None:
         """Write an object, whether it exists or not."""
@@ -129,7 +130,7 @@ class GcsStore:
 
     def replace_if(self, key: str, content: bytes, *, tag: str) -> bool:
         """Replace an object; False if it does not have this generation any more."""
-        return self._put(key, content, ifGenerationMatch=tag)
+        return self._put(key, content, _TAKEN | {NOT_FOUND}, ifGenerationMatch=tag)
 
     def _content(self, key: str, **query: str) -> bytes | None:
         try:
@@ -145,17 +146,27 @@ class GcsStore:
         except GoogleError as error:
             raise self._denied(key, error) from None
 
-    def _put(self, key: str, content: bytes, **condition: str) -> bool:
-        """Write an object; False if the condition does not hold."""
+    def _put(self, key: str, content: bytes, but: frozenset[int] = frozenset(), **condition: str) -> bool:
+        """Write an object; False if the condition does not hold, which Google says by one of `but`."""
         query = {"uploadType": "media", "name": self._name(key), **condition}
         path = f"upload/storage/v1/b/{self._root.bucket}/o"
         try:
             self._api.answer("POST", STORAGE, path, content, headers=_BYTES, repeatable=not condition, query=query)
         except GoogleError as error:
-            if condition and error.status in {PRECONDITION, CONFLICT, NOT_FOUND}:
+            if error.status in but:
                 return False
+            if error.status == NOT_FOUND:
+                raise self._gone() from None
             raise self._denied(key, error) from None
         return True
+
+    def _gone(self) -> PlatformFailed:
+        return PlatformFailed(
+            "there is no bucket of this name",
+            code="gcs-bucket-gone",
+            fix="See who deleted it; make it again, or name another one",
+            part=self.address(""),
+        )
 
     def _denied(self, key: str, error: GoogleError) -> PlatformFailed:
         return PlatformFailed(

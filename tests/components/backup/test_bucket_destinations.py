@@ -5,6 +5,7 @@ Both keep conditions; that of Cloud Storage keeps roles too. What only one of th
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,19 @@ def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 def filling(content: bytes, step: int) -> Callable[[Any], object]:
     """Return what writes this content in steps of an odd size."""
     return lambda write: [write(content[start : start + step]) for start in range(0, len(content), step)]
+
+
+def test_a_bucket_that_is_gone_is_named(bucket: Emptied) -> None:
+    """It is not taken for one without backups, nor for one in which somebody else has just created the object."""
+    gone: Any = copy.copy(bucket.destination)
+    if isinstance(gone, aws.BucketDestination):
+        gone._bucket = "gone"
+    else:
+        gone._root = GcsRoot(bucket="gone", root=ROOT)
+    for asked in (lambda: catalogue.read(gone), lambda: gone.create("a", b"1")):
+        with pytest.raises(PlatformFailed) as failed:
+            asked()
+        assert failed.value.code in {"s3-bucket-gone", "gcs-bucket-gone"}
 
 
 def test_a_backup_is_kept_verified_and_pruned_as_in_a_folder(bucket: Emptied) -> None:
