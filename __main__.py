@@ -22,7 +22,7 @@ from mlflow_backend.settings.vulnerable import refuse_vulnerable
 def main() -> None:
     """Build the backend that the stack's settings describe."""
     atexit.register(gc.freeze)
-    settings = from_pulumi(pulumi.Config())
+    settings = from_pulumi(pulumi.Config(), stack=pulumi.get_stack())
     for warning in refuse_vulnerable(settings):
         pulumi.warn(warning)
     backend = targets.get(settings.target).build(

@@ -381,7 +381,7 @@ def test_the_engines_configuration_is_read(engine_config: Any) -> None:
             "other:target": "ecs",
         }
     )
-    assert from_pulumi(pulumi.Config("mlflow-backend")).server.workers == 2
+    assert from_pulumi(pulumi.Config("mlflow-backend"), stack="local").server.workers == 2
 
 
 def test_a_secret_that_is_malformed_is_not_shown(engine_config: Any) -> None:
@@ -395,7 +395,7 @@ def test_a_secret_that_is_malformed_is_not_shown(engine_config: Any) -> None:
         ["mlflow-backend:server", "mlflow-backend:hunt"],
     )
     with pytest.raises(SettingsError) as caught:
-        from_pulumi(pulumi.Config("mlflow-backend"))
+        from_pulumi(pulumi.Config("mlflow-backend"), stack="local")
     assert "hunter2" not in str(caught.value)
     assert "hunter2" not in repr(caught.value)
     assert caught.value.exit_code is ExitCode.USAGE

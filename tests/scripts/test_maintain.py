@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlflow_backend import maintenance_record, targets
+from mlflow_backend import targets
 from mlflow_backend.commands import maintain
 from mlflow_backend.contract import ExitCode, PlatformFailed
 from mlflow_backend.local.state import StateDir
+from mlflow_backend.releases import maintenance_record
 from mlflow_backend.releases.stores import DUMPS, FileStore
 from tests.components.maintained import FOUND
 

@@ -16,10 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow_backend import maintenance_record, targets
+from mlflow_backend import targets
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended, platform_errors
 from mlflow_backend.contract import ExitCode, PlatformFailed, Refused
+from mlflow_backend.releases import maintenance_record
 
 if TYPE_CHECKING:
     from mlflow_backend.locator import Locator

@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow_backend import maintenance_record
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.backup_verbs import newest_of
 from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.releases import maintenance_record
 from mlflow_backend.releases.overview import overview
 from mlflow_backend.settings import SettingsError
 

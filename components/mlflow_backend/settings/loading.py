@@ -27,11 +27,9 @@ _HOURLY = "0 * * * *"
 _DEVELOPED_ON = frozenset({"local", "dev"})
 
 
-def from_pulumi(config: pulumi.Config) -> Settings:
-    """Return the settings of the running program. Raises SettingsError."""
-    import pulumi  # noqa: PLC0415 - commands read settings without it
-
-    return of_stack(load(PulumiSource(config=config)), pulumi.get_stack())
+def from_pulumi(config: pulumi.Config, *, stack: str) -> Settings:
+    """Return the settings of the running program, of the stack of this name. Raises SettingsError."""
+    return of_stack(load(PulumiSource(config=config)), stack)
 
 
 def of_stack(settings: Settings, stack: str) -> Settings:

@@ -41,6 +41,6 @@ for waits in ("Migration", "Reencryption", "Verification", "LedgerEntry"):
     if not hasattr(ending, waits):
         raise AttributeError(waits)
     setattr(ending, waits, Known)
-built = EcsBackend("mlflow", EcsBackendArgs(settings=from_pulumi(pulumi.Config())))
+built = EcsBackend("mlflow", EcsBackendArgs(settings=from_pulumi(pulumi.Config(), stack=pulumi.get_stack())))
 for key, value in built.outputs().exports().items():
     pulumi.export(key, value)
