@@ -152,11 +152,6 @@ class HostedPlatform:
         """Write the object by which the store is known again, and which the server's own role may only read."""
         self.store.replace(f"{ARTIFACTS}/{OBJECT}", content)
 
-    def purge(self, prefix: str, *, timeout_s: float) -> int | None:
-        """Return nothing: the database is out of reach from here."""
-        del prefix, timeout_s
-        return None
-
     def stage(self, revision: str) -> Candidate | None:
         """Return nothing: most platforms put a server before users as soon as it is healthy, or stage before that."""
         del revision

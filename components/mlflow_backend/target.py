@@ -290,9 +290,6 @@ class Platform(History, Protocol):
     def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
         """Return by their scheme what reads references to this platform's secrets (verify.credentials)."""
 
-    def purge(self, prefix: str, *, timeout_s: float) -> int | None:
-        """Remove for good the deleted experiments below `prefix`; None if the database is out of reach."""
-
     def parts(self) -> Iterable[PartStatus]:
         """Return every part of the backend; none if it is not deployed."""
 

@@ -113,7 +113,7 @@ class UnmanagedPlatform(EcsHistory):
         )
 
     tool = describe = mark_store = row_counts = roots = stop_servers = not_ours
-    inside = count = secrets = purge = parts = log_parts = tails = audit = rotate_keys = not_ours
+    inside = count = secrets = parts = log_parts = tails = audit = rotate_keys = not_ours
 
     def _definition(self, revision: str) -> Mapping[str, Any]:
         family = deployments.identify(self._service()["taskDefinition"]).family

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from mlflow_backend import environments
 from mlflow_backend.contract import PlatformFailed, Refused, Release, Revision, RevisionState, WaitOutcome
 from mlflow_backend.identity import OBJECT
-from mlflow_backend.local import environment, one_shot, ports, processes, purge, revisions, schema, switch, timer
+from mlflow_backend.local import environment, one_shot, ports, processes, revisions, schema, switch, timer
 from mlflow_backend.local import store as artifacts
 from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.naming import ARTIFACT_ROOT
@@ -212,10 +212,6 @@ class LocalPlatform:
     def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
         """Return nothing: secrets here are files."""
         return {}
-
-    def purge(self, prefix: str, *, timeout_s: float) -> int:
-        """Remove the deleted experiments below a prefix for good; return how many."""
-        return purge.purge(self.state, prefix, timeout_s=timeout_s)
 
     def parts(self) -> Iterator[PartStatus]:
         """Return every supervised program."""

@@ -84,7 +84,6 @@ def _asking(subject: Subject, deployed: Any) -> Subject:
     live = Live(
         running=lambda: platform.serving() or "",
         heads=deployed.heads,
-        purge=platform.purge,
         secrets=platform.secrets(),
     )
     return replace(subject, **fields, live=live, plain_http=target.loopback)

@@ -24,14 +24,12 @@ class Live:
     """What can be asked besides the URL, from where the checks run; None for what cannot.
 
     `running` gives the revision that the platform runs, empty if none; `heads` the schema heads of the live database,
-    None if it is not reached; `purge(prefix, timeout_s=...)` removes deleted experiments for good and counts them.
-    `secrets` reads references by their scheme, and gives a value or an empty text, and what is wrong.
-    `no_heads` says why the database is not asked.
+    None if it is not reached. `secrets` reads references by their scheme, and gives a value or an empty text, and what
+    is wrong. `no_heads` says why the database is not asked.
     """
 
     running: Callable[[], str] | None = None
     heads: Callable[[], Heads | None] | None = None
-    purge: Callable[..., int | None] | None = None
     secrets: Mapping[str, Callable[[str], tuple[str, str]]] = field(default_factory=dict)
     no_heads: str = "no platform is named that could be asked for the database's schema"
 

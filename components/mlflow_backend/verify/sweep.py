@@ -1,14 +1,13 @@
 """The removal of what earlier verifications left: those that were killed, or whose server went away before cleanup.
 
 A leftover is known by the reserved prefix and by a tag that says from when on it is abandoned, so that a verification
-that runs beside this one is never disturbed. MLflow only marks experiments as deleted; where the target's database can
-be reached from here, those of verifications are then removed for good.
+that runs beside this one is never disturbed. MLflow only marks experiments as deleted; maintenance removes those of
+verifications for good, whenever it runs.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -26,30 +25,10 @@ if TYPE_CHECKING:
 
 MOST: Final = 20
 """Leftovers that one sweep removes of each kind: the next takes the rest."""
-PURGE_S: Final = 2.0
-"""What a statement of a purge may wait for the locks of others: the next verification takes what this one left."""
 
 
 def sweep(context: Context) -> Finding:
-    """What verifications left behind is removed, for good if the database can be reached."""
-    finding, kept = _sweep(context), _purge(context)
-    return replace(finding, sentence=f"{finding.sentence}{kept}")
-
-
-def _purge(context: Context) -> str:
-    """Say what is removed for good; nothing if the database is out of reach."""
-    purge = context.subject.live.purge
-    if purge is None:
-        return ""
-    timeout_s = min(PURGE_S, context.deadline.left() / 2)
-    try:
-        number = purge(PREFIX, timeout_s=timeout_s)
-    except Exception as error:  # noqa: BLE001 - rows that are marked as deleted say nothing about the backend
-        return f"; none was removed for good ({type(error).__name__})"
-    return "" if number is None else f"; {number} removed for good"
-
-
-def _sweep(context: Context) -> Finding:
+    """What verifications left behind is removed."""
     try:
         left, lost = _leftovers(context)
     except Unexpected as unexpected:

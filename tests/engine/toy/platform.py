@@ -165,9 +165,6 @@ class ToyPlatform:
     def count(self, verdict: str) -> None:
         """Do nothing: there is no alarm."""
 
-    def purge(self, prefix: str, *, timeout_s: float) -> None:
-        """Do nothing: there is no database."""
-
     def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
         """Return nothing: there are no secrets."""
         return {}
