@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from mlflow_backend.cloudrun.render import containers
 from mlflow_backend.cloudrun.render.service import template
-from mlflow_backend.cloudrun.renewal import template_of
+from mlflow_backend.cloudrun.renewal import renewed, template_of
 from mlflow_backend.server import keys
 from tests.components.cloudrun.stacks import NAMING, changed, surroundings, versions
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlflow_backend.cloudrun.service import CloudRun
+
+REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
 RENEWED = {NAMING.secret(name): "2" for name in keys.NAMES}
 
 
@@ -50,6 +56,45 @@ def test_the_same_secrets_are_the_same_revision() -> None:
     before = {**_declared("basic"), "revision": f"{NAMING.service()}-r00000000"}
     same = dict.fromkeys(RENEWED, "1")
     assert template_of(_revision(before), same, naming=NAMING, failed=()) == before
+
+
+class Run:
+    """A service with revisions, which notes each change that it is asked for."""
+
+    naming = NAMING
+
+    def __init__(self, *found: dict[str, Any]) -> None:
+        """Take its revisions; the first one has the traffic."""
+        self.found, self.changes = list(found), list[dict[str, Any]]()
+        name = found[0]["name"].rsplit("/", 1)[-1]
+        self.service = {"traffic": [{"type": REVISION, "revision": name, "percent": 100}]}
+
+    def revision(self, name: str) -> dict[str, Any]:
+        """Return a revision."""
+        return next(each for each in self.found if each["name"].endswith(f"/{name}"))
+
+    def revisions(self) -> list[dict[str, Any]]:
+        """Return all of them."""
+        return self.found
+
+    def change(self, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Note what it is asked for."""
+        self.changes.append(edit(self.service))
+
+
+def test_it_is_made_once_and_gets_no_traffic() -> None:
+    """A restore that is repeated after a kill finds it: Google refuses a revision of a name that is there."""
+    before, after = _declared("basic"), _declared("basic", renewed=True)
+    run = Run(_revision(before))
+    assert renewed(cast("CloudRun", run), before["revision"], RENEWED) == after["revision"]
+    (change,) = run.changes
+    assert change["template"] == after
+    assert [(each.get("revision"), each["percent"]) for each in change["traffic"]] == [
+        (before["revision"], 100), (None, 0),
+    ]  # fmt: skip
+    again = Run(_revision(before), _revision(after))
+    assert renewed(cast("CloudRun", again), before["revision"], RENEWED) == after["revision"]
+    assert again.changes == []
 
 
 def test_a_container_has_the_named_versions_and_no_other() -> None:

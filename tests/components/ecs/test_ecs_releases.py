@@ -192,9 +192,10 @@ def test_bringing_back_is_nothing_where_nothing_was_taken_away(tmp_path: Any) ->
     assert not scaled.ecs.asked
 
 
-def test_a_service_that_is_not_there_yet_has_nothing_to_drain(tmp_path: Any) -> None:
-    """The first update migrates an empty database before there is a service, or even a cluster."""
-    for answer in ({"services": []}, "ClusterNotFoundException"):
+def test_a_service_that_is_not_there_has_nothing_to_drain(tmp_path: Any) -> None:
+    """The first update migrates an empty database before there is a service, or even a cluster; one may be going."""
+    going = service(deployment(41), status="DRAINING")
+    for answer in ({"services": []}, "ClusterNotFoundException", going):
         scaled = Scaled(tmp_path)
         scaled.ecs.answers("DescribeServices", answer)
         scaled.scale.down()

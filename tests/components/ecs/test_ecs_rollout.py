@@ -145,6 +145,21 @@ def test_a_way_back_that_fails_hides_no_reason(
     assert migration.load() is not None
 
 
+def test_a_release_that_fails_without_a_migration_waits_for_no_lock(
+    answering: Callable[..., Aws], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another command that holds it would be named as what failed, and there is nothing to go back from."""
+
+    def locked(_: object) -> None:
+        raise Refused("Another command works on this backend.", code="of-a-test", fix="Let it end.")
+
+    monkeypatch.setattr(Releases, "migration_lock", locked)
+    answering(service(deployment(41), BROKEN))
+    with pytest.raises(PlatformFailed) as caught:
+        RolloutProvider().create(PROPS)
+    assert "Another command" not in str(caught.value)
+
+
 def test_the_way_back_is_offered_for_its_own_stack(
     answering: Callable[..., Aws], migration: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
