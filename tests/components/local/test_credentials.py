@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend.backup.bundle import FILE
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.local import api_keys, credentials
+from mlflow_backend.local import api_keys, credentials, encryption
 from mlflow_backend.local.state import StateDir, write
 from mlflow_backend.verify.credentials import resolve
 
@@ -145,3 +146,29 @@ def test_references_resolve_to_the_users_kind_of_credentials(state: StateDir, mo
     assert set(references) == keys
     assert bool(resolve(references).headers) is (mode != "none")
     assert not any(credentials.read(state, name) in str(references) for name in credentials.GENERATED)
+
+
+def test_lost_encryption_keys_are_not_made_anew(tmp_path: Path) -> None:
+    """What is encrypted with them would be lost without a word; a person says that they are given up."""
+    lost = StateDir(tmp_path / "lost")
+    encryption.ensure(lost)
+    before, path = encryption.values(lost), lost.credentials / FILE
+    content = path.read_text()
+    path.unlink()
+    with pytest.raises(PlatformFailed) as refused:
+        encryption.ensure(lost)
+    assert refused.value.code == "encryption-keys-unreadable"
+    assert not path.exists()
+    path.write_text(content)
+    encryption.rotate(lost)
+    waiting = path.read_text()
+    encryption.rotate(lost)
+    assert path.read_text() == waiting
+    encryption.ensure(lost)
+    assert encryption.values(lost) != before
+    path.write_text(content)
+    with pytest.raises(PlatformFailed) as older:
+        encryption.ensure(lost)
+    assert older.value.code == "encryption-keys-lost"
+    path.write_text(waiting)
+    encryption.ensure(lost)
