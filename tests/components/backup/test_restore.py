@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from mlflow_backend.backup.restore import _switched
+from mlflow_backend.backup.restore import RestorePlan, _restore_databases, _switched
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.stores import FileStore
 from tests.components.backup.manifests import ID, manifest
@@ -15,6 +16,7 @@ from tests.components.backup.manifests import ID, manifest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlflow_backend.backup.destination import Destination
     from mlflow_backend.backup.source import DeployedSource
 
 BEFORE, AFTER, UNDER_WAY = "mlflow__before_1", "mlflow__before_2", "mlflow__restoring_1"
@@ -42,3 +44,28 @@ def test_databases_were_switched_only_by_the_restore_of_this_backup(
         deployed=SimpleNamespace(store=store), tool=lambda _version: SimpleNamespace(kept=lambda: kept)
     )
     assert _switched(cast("DeployedSource", source), manifest()) is switched
+
+
+@pytest.mark.parametrize(
+    ("failure", "over"),
+    [(PlatformFailed("the dump is damaged", code="of-a-test"), True), (KeyboardInterrupt(), False)],
+)
+def test_an_interrupted_restore_stays_open(tmp_path: Path, failure: BaseException, *, over: bool) -> None:
+    """The tool may have switched the databases before it was interrupted, and says so itself if it has failed."""
+    store, put_back = FileStore(tmp_path), list[str]()
+
+    def restore(_address: str) -> None:
+        raise failure
+
+    source = SimpleNamespace(
+        deployed=SimpleNamespace(store=store),
+        tool=lambda _version: SimpleNamespace(kept=list, restore=restore),
+        vault=SimpleNamespace(put_back=put_back.append),
+    )
+    plan = RestorePlan(manifest=manifest(), elsewhere=False, missing=(), different=())
+    with pytest.raises(type(failure)):
+        _restore_databases(
+            cast("DeployedSource", source), cast("Destination", None), plan, "address", key="", say=lambda _words: None
+        )
+    assert put_back == [ID]
+    assert (Journal(store, "restore").load() is None) is over
