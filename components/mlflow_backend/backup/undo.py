@@ -67,22 +67,25 @@ def undo(source: DeployedSource, *, say: Callable[[str], None]) -> str:
     """
     deployed, journal = source.deployed, restore_journal(source.deployed.store)
     with deployed.store.locked(LOCK, by=restore.BY), deployed.rollback_lock(), deployed.migration_lock():
-        planned, revision = plan(source), restore.served_by(source).revision
-        journal.write(
-            {
-                "backup": planned.backup,
-                "before": dict(planned.identity),
-                "elsewhere": planned.secrets,
-                "databases": planned.databases,
-                "kept": restore.replaced(source),
-                # Another number than the newest record's: what was recorded before is still to be undone.
-                "ledger": None if planned.recorded else deployed.ledger.read().last,
-                "undoing": True,
-            }
-        )
+        plan(source)
+        revision = restore.served_by(source).revision
         say("ending the server")
         deployed.platform.stop_servers()
         try:
+            # Once more: what a killed restore had started, and might have switched still, has ended with the servers.
+            planned = plan(source)
+            journal.write(
+                {
+                    "backup": planned.backup,
+                    "before": dict(planned.identity),
+                    "elsewhere": planned.secrets,
+                    "databases": planned.databases,
+                    "kept": restore.replaced(source),
+                    # Another number than the newest record's: what was recorded before is still to be undone.
+                    "ledger": None if planned.recorded else deployed.ledger.read().last,
+                    "undoing": True,
+                }
+            )
             if planned.databases:
                 deployed.undo_restore()
             if planned.secrets:

@@ -63,7 +63,13 @@ def restore(options: argparse.Namespace, stack: Stack, destination: Destination)
     key = recovery_key(options)
     planned = restoring.plan(source, destination, found, has_key=key is not None)
     if options.dry_run:
-        show(options, {"backup": found.id, "elsewhere": planned.elsewhere}, list(planned.lines()))
+        document = {
+            "backup": found.id,
+            "elsewhere": planned.elsewhere,
+            "missing": len(planned.missing),
+            "different": list(planned.different),
+        }
+        show(options, document, list(planned.lines()))
         return ExitCode.DONE
     for line in planned.lines():
         say(line)

@@ -244,6 +244,25 @@ def test_an_undoing_of_a_killed_restore_that_was_killed_is_repeated(tmp_path: Pa
             break
 
 
+def test_what_a_killed_restore_still_switches_is_undone(tmp_path: Path) -> None:
+    """The database tool outlives a command that is killed, until the servers are ended."""
+    backend = Backend(tmp_path)
+    backend.kill_at = (5, False)
+    with pytest.raises(Killed):
+        backend.restored()
+    assert backend.calls[4] == "restore"
+    backend.kill_at, backend.dead = None, False
+    stop = backend.stop_servers
+
+    def late() -> None:
+        backend.swap(TAKEN["database"])
+        stop()
+
+    backend.stop_servers = late  # type: ignore[method-assign]
+    backend.undone()
+    assert (backend.state, refused(backend)) == (BEFORE, "")
+
+
 def test_undoing_the_second_restore_of_a_backup_keeps_its_keys(tmp_path: Path) -> None:
     """The second replaced no secrets: what was kept aside is of the first, and is another backend's now."""
     backend = Backend(tmp_path)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _ALL: Final = "name scheduleExpression scheduleExpressionTimezone flexibleTimeWindow target"
 _TARGET: Final = (
-    "Target.{arn: Arn, roleArn: RoleArn, "
+    "Target.{arn: Arn, roleArn: RoleArn, input: Input, "
     "ecsParameters: EcsParameters.{taskDefinitionArn: TaskDefinitionArn, launchType: LaunchType, taskCount: TaskCount, "
     "networkConfiguration: NetworkConfiguration.awsvpcConfiguration.{subnets: Subnets, securityGroups: SecurityGroups, "
     "assignPublicIp: AssignPublicIp == 'ENABLED'}}, "
