@@ -24,10 +24,13 @@ from mlflow_backend.verify.subjects import Subject
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mlflow_backend.backup.task_backups import TaskBackups
+    from mlflow_backend.backup.task_maintenance import TaskMaintenance
     from mlflow_backend.migrate.tool import DatabaseTool
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.schema import Heads
-    from mlflow_backend.target import Candidate, OneShot
+    from mlflow_backend.settings import Settings
+    from mlflow_backend.target import Candidate, OneShot, TaskPlatform
 
 ARTIFACTS: Final = "artifacts"
 """Where below the root MLflow's own objects are."""
@@ -120,6 +123,33 @@ class StoreReader:
     def arguments(self, key: str) -> tuple[str, ...]:
         """Return bucket and key."""
         return self.locator.bucket, self.locator.store.prefix(key)
+
+
+class HostedTarget:
+    """What of `target.Target` is the same on every such target."""
+
+    loopback = False
+
+    def unverified_between_updates(self, settings: Settings) -> str:
+        """Return nothing: most platforms can verify on a schedule, whatever the settings."""
+        del settings
+        return ""
+
+    def backups(self, locator: Any, file: Path) -> TaskBackups:
+        """Return what takes backups of a backend by a task, and restores them."""
+        from mlflow_backend.backup.task_backups import TaskBackups  # noqa: PLC0415 - for one command, as in targets
+
+        return TaskBackups(self.platform(locator), file)
+
+    def maintenance(self, locator: Any) -> TaskMaintenance:
+        """Return what maintains a backend by a task."""
+        from mlflow_backend.backup.task_maintenance import TaskMaintenance  # noqa: PLC0415 - as above
+
+        return TaskMaintenance(self.platform(locator))
+
+    def platform(self, locator: Any) -> TaskPlatform:
+        """Return the live side of a backend."""
+        raise NotImplementedError
 
 
 class HostedPlatform:

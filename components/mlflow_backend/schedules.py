@@ -13,18 +13,21 @@ if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
 
 NEVER: Final = "never"
+BACKUP: Final = "backup"
+MAINTENANCE: Final = "maintenance"
+"""Parts of a backend on a platform: the one-shot tasks that do this work."""
 _FIELDS = 5
 _NAMES = frozenset("JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC SUN MON TUE WED THU FRI SAT".split())  # noqa: SIM905
 # Work that was killed as often would be killed again, and with it what runs beside it.
 MOST_ATTEMPTS: Final = 3
 
 
-def by_part(settings: Settings, *, backup: str, verification: str, maintenance: str) -> dict[str, str]:
+def by_part(settings: Settings, *, verification: str) -> dict[str, str]:
     """Return the schedules that a platform's own scheduler keeps, by the parts that do the work on that platform."""
     found = {
-        backup: NEVER if settings.backup.destination is None else settings.backup.schedule,
+        BACKUP: NEVER if settings.backup.destination is None else settings.backup.schedule,
         verification: settings.verify.schedule or NEVER,
-        maintenance: settings.maintain.schedule,
+        MAINTENANCE: settings.maintain.schedule,
     }
     return {part: schedule for part, schedule in found.items() if schedule != NEVER}
 

@@ -7,7 +7,7 @@ releases, migrations or verification: those are written once, over a `Platform` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from mlflow_backend.contract import History, Release
 
@@ -164,6 +164,10 @@ class OneShot(Task, Protocol):
         """Return what `fetch` takes from the command line for an object, from `sys.argv[1]` on."""
 
 
+TaskAsDeployed: TypeAlias = "tuple[Task, Sequence[str], str]"
+"""A one-shot task of the last update, the command that it runs, and the platform's name of it."""
+
+
 class Backups(Protocol):
     """How the backups of one deployed backend are taken and restored; nothing is asked before a call.
 
@@ -301,3 +305,16 @@ class Platform(History, Protocol):
 
     def audit(self) -> Iterable[str]:
         """Return the lines in which servers noted changes of users, permissions and the registry."""
+
+
+class TaskPlatform(Platform, Protocol):
+    """A platform on which one-shot tasks do what is done on a schedule: backups, maintenance."""
+
+    def task_of(self, part: str) -> TaskAsDeployed | None:
+        """Return the task of a part (schedules.BACKUP, MAINTENANCE); None if the backend has none."""
+
+    def schedules(self) -> Mapping[str, str]:
+        """Return in a few words how the work of each schedule went, by its name."""
+
+    def source(self, settings: bytes) -> DeployedSource:
+        """Return the backend as a restore sees it; `settings` is the stack's file. Nothing is asked yet."""

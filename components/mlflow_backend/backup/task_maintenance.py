@@ -10,34 +10,35 @@ from mlflow_backend.codec import from_document
 from mlflow_backend.contract import ExitCode, PlatformFailed, Refused
 from mlflow_backend.logged import is_whole
 from mlflow_backend.maintenance import Maintained
+from mlflow_backend.schedules import MAINTENANCE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mlflow_backend.target import Finished, Platform, Task
+    from mlflow_backend.target import Finished, TaskPlatform
 
 
 class TaskMaintenance:
-    """See target.Maintenance; each platform names its task."""
+    """See target.Maintenance."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: TaskPlatform) -> None:
         """Name the backend; nothing is asked yet."""
         self._platform = platform
 
-    def task(self) -> tuple[Task, Sequence[str], str]:
-        """Return the task, the command that it runs, and the platform's name of it. Raises Refused if there is none."""
-        raise NotImplementedError
-
     def maintain(self, *, keep_deleted_days: int, dry_run: bool) -> Maintained:
-        """Do it by a task, or say what would be done."""
+        """Do it by a task, or say what would be done; a backup under way is not waited for."""
         if self._platform.serving() is None:
             raise Refused(
                 "No server of the stack runs, and artifacts are removed by it.",
                 code="maintain-task-not-serving",
                 fix="Run `make up STACK=STACK`.",
             )
-        task, command, part = self.task()
-        chosen = ("--keep-deleted-days", str(keep_deleted_days), *(["--dry-run"] if dry_run else []))
+        if (found := self._platform.task_of(MAINTENANCE)) is None:
+            raise Refused(
+                "The stack has no task that maintains it: no update has made it yet, or none could call its servers.",
+                code="maintain-no-task",
+                fix="Run `make up STACK=STACK`, or see docs/runbooks/maintenance.md for its target.",
+            )
+        task, command, part = found
+        chosen = ("--wait", "0", "--keep-deleted-days", str(keep_deleted_days), *(["--dry-run"] if dry_run else []))
         return _maintained(task.run((*command, *chosen), deadline_s=DEADLINE_S, complete=is_whole), part=part)
 
     def remove(self, name: str, *, dry_run: bool) -> int:

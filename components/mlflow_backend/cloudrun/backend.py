@@ -34,6 +34,7 @@ from mlflow_backend.gcp.scope import arguments as named
 from mlflow_backend.gcp.stores import Cache, Database, Storage
 from mlflow_backend.hosted import report_path
 from mlflow_backend.releases import pins
+from mlflow_backend.schedules import BACKUP, MAINTENANCE
 from mlflow_backend.settings import refuse_broken
 from mlflow_backend.tokens import CLOUDRUN_BACKEND
 
@@ -162,10 +163,10 @@ class CloudRunBackend(Backend):
         }
         there = None
         if scope.settings.backup.destination is not None:
-            given[identity.BACKUP] = containers.secrets_of(jobs.backup_job(scope.settings, scope.naming, drawn))
+            given[BACKUP] = containers.secrets_of(jobs.backup_job(scope.settings, scope.naming, drawn))
             there = backups.destination(scope.settings, scope.naming.stack)
         if access.maintainable(scope.settings):
-            given[identity.MAINTENANCE] = containers.secrets_of(self._maintenance_job(drawn))
+            given[MAINTENANCE] = containers.secrets_of(self._maintenance_job(drawn))
         after = [*self._own_secrets, *([self.storage.bucket] if self.storage.bucket else [])]
         verified = identity.VERIFIER in scheduler.schedules(scope.settings)
         granted = identity.grants(self.storage.store, given, backups=there, verified=verified)
@@ -201,19 +202,19 @@ class CloudRunBackend(Backend):
         settings, naming = self._scope.settings, self._scope.naming
         if settings.backup.destination is None:
             return []
-        tool = self._tool(identity.BACKUP, jobs.backup_tool(settings, naming))
+        tool = self._tool(BACKUP, jobs.backup_tool(settings, naming))
         body = self._drawn.apply(lambda drawn: jobs.backup_job(settings, naming, drawn))
-        self._jobs[identity.BACKUP] = self._job(identity.BACKUP, body, after=[tool])
-        return [self._jobs[identity.BACKUP], *self._schedule(identity.BACKUP)]
+        self._jobs[BACKUP] = self._job(BACKUP, body, after=[tool])
+        return [self._jobs[BACKUP], *self._schedule(BACKUP)]
 
     def _make_maintenance(self) -> list[pulumi.Resource]:
         """Register what maintains, if it can call the servers, and who starts that when."""
         if not access.maintainable(self._scope.settings):
             return []
-        tool = self._tool(identity.MAINTENANCE, scheduled.maintenance(self._scope.settings, self._locator))
+        tool = self._tool(MAINTENANCE, scheduled.maintenance(self._scope.settings, self._locator))
         body = self._drawn.apply(self._maintenance_job)
-        self._jobs[identity.MAINTENANCE] = self._job(identity.MAINTENANCE, body, after=[tool])
-        return [self._jobs[identity.MAINTENANCE], *self._schedule(identity.MAINTENANCE)]
+        self._jobs[MAINTENANCE] = self._job(MAINTENANCE, body, after=[tool])
+        return [self._jobs[MAINTENANCE], *self._schedule(MAINTENANCE)]
 
     def _verify_job(self, drawn: Surroundings) -> dict[str, Any]:
         """Return the job that verifies within the network."""
@@ -315,7 +316,7 @@ class CloudRunBackend(Backend):
     def _make_invokers(self) -> None:
         settings, naming = self._scope.settings, self._scope.naming
         verifier = naming.member(identity.VERIFIER)
-        maintaining = [naming.member(identity.MAINTENANCE)] if access.maintainable(settings) else []
+        maintaining = [naming.member(MAINTENANCE)] if access.maintainable(settings) else []
         invoking = access.bindings(settings, naming, own=[verifier, *maintaining])
         self._invokers: list[pulumi.Resource] = [
             gcp.cloudrunv2.ServiceIamBinding(

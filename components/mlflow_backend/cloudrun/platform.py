@@ -16,7 +16,7 @@ from mlflow_backend.cloudrun.staged import StagedRevision
 from mlflow_backend.cloudrun.warmth import first_answer
 from mlflow_backend.contract import Refused
 from mlflow_backend.gcp import secrets
-from mlflow_backend.gcp.api import shared
+from mlflow_backend.gcp.api import RUN, shared
 from mlflow_backend.gcp.identity_tokens import signed, token
 from mlflow_backend.gcp.render.identity import DATABASE, SERVER, VERIFIER
 from mlflow_backend.gcp.render.secrets import WAITING_KEYS
@@ -25,16 +25,18 @@ from mlflow_backend.gcp.store import GcsStore
 from mlflow_backend.hosted import ARTIFACTS, HostedPlatform
 from mlflow_backend.logged import without_passwords
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
+from mlflow_backend.schedules import BACKUP
 from mlflow_backend.server import keys
 from mlflow_backend.target import Described, LogPart, PartStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.gcp.api import Api
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.schema import Heads
-    from mlflow_backend.target import Candidate
+    from mlflow_backend.target import Candidate, TaskAsDeployed
     from mlflow_backend.verify.subjects import Subject
 
 # 'Container runtime contract' (Cloud Run): SIGTERM, and SIGKILL ten seconds later; nobody says when all is over.
@@ -161,6 +163,33 @@ class CloudRunPlatform(HostedPlatform, CloudRunHistory):
         yield PartStatus(name="first answer", state=first_answer(self.locator, self.secrets()))
         for tag, revision_name in sorted(traffic.tags(service).items()):
             yield PartStatus(name=f"tag {tag}", state=f"revision {revision_name}, {self.naming.host(tag)}")
+
+    # What jobs do, by a schedule or by a command.
+
+    def task_of(self, part: str) -> TaskAsDeployed | None:
+        """Return the job of a part, which has what it does from the last update."""
+        name = self.naming.job(part)
+        if (found := self.run.job(name)) is None:
+            return None
+        (container,) = found["template"]["template"]["containers"]
+        return CloudRunJob(cloud_run=self.run, job=name), (*container["command"], *container["args"]), name
+
+    def schedules(self) -> Mapping[str, str]:
+        """Return how the last execution of backups went."""
+        name = self.naming.job(BACKUP)
+        last = (self.run.job(name) or {}).get("latestCreatedExecution")
+        if not last:
+            return {}
+        path = f"v2/{self.naming.parent}/jobs/{name}/executions/{traffic.short(last['name'])}"
+        found = self.api.get(RUN, path)
+        return {} if found is None else {BACKUP: traffic.outcome_of(found)}
+
+    def source(self, settings: bytes) -> DeployedSource:
+        """Return the backend as a restore sees it."""
+        # A status asks for the schedules alone.
+        from mlflow_backend.cloudrun.restoring import source_of  # noqa: PLC0415
+
+        return source_of(self, settings=settings)
 
     def log_parts(self) -> Sequence[LogPart]:
         """Return the parts whose logs can be read; what a job wrote is in the message about it."""

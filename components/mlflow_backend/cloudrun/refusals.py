@@ -13,8 +13,8 @@ from mlflow_backend.cloudrun.render.access import SECOND_HEADERS
 from mlflow_backend.cloudrun.render.service import scaling
 from mlflow_backend.cloudrun.render.size import server_size
 from mlflow_backend.gcp.naming import Naming
-from mlflow_backend.gcp.render.identity import MAINTENANCE
 from mlflow_backend.gcp.render.scheduler import schedules
+from mlflow_backend.schedules import MAINTENANCE
 from mlflow_backend.settings.unfulfillable import of_backups, refuse_unfulfillable
 
 if TYPE_CHECKING:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.contract import not_deployed
+from mlflow_backend.hosted import HostedTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mlflow_backend.cloudrun.backend import CloudRunBackend
-    from mlflow_backend.cloudrun.backups import CloudRunBackups
     from mlflow_backend.cloudrun.locator import CloudRunLocator
-    from mlflow_backend.cloudrun.maintenance import CloudRunMaintenance
     from mlflow_backend.cloudrun.platform import CloudRunPlatform
     from mlflow_backend.findings import Finding
     from mlflow_backend.releases.stores import Store
@@ -25,11 +24,10 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 
-class CloudRunTarget:
+class CloudRunTarget(HostedTarget):
     """See target.Target."""
 
     name = "cloudrun"
-    loopback = False
     platforms = frozenset({"gcp"})
 
     def unverified_between_updates(self, settings: Settings) -> str:
@@ -79,18 +77,6 @@ class CloudRunTarget:
         from mlflow_backend.cloudrun.rendered import BILLING
 
         return BILLING
-
-    def backups(self, locator: CloudRunLocator, file: Path) -> CloudRunBackups:
-        """Return the job that takes backups, and what restores them."""
-        from mlflow_backend.cloudrun.backups import CloudRunBackups
-
-        return CloudRunBackups(self.platform(locator), file)
-
-    def maintenance(self, locator: CloudRunLocator) -> CloudRunMaintenance:
-        """Return the job that maintains."""
-        from mlflow_backend.cloudrun.maintenance import CloudRunMaintenance
-
-        return CloudRunMaintenance(self.platform(locator))
 
     @property
     def locator(self) -> type[CloudRunLocator]:

@@ -1,7 +1,8 @@
-"""The traffic of a service, read from its documents, and the targets of another revision's. Pure."""
+"""The state of a service and of executions, read from their documents, and the targets of other traffic. Pure."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.cloudrun.render.service import Traffic
@@ -123,6 +124,16 @@ def reasons(resource: Mapping[str, Any]) -> tuple[str, ...]:
         if each.get("state") == _FAILED and each.get("message")
     ]
     return tuple(dict.fromkeys(words))
+
+
+def outcome_of(execution: Mapping[str, Any]) -> str:
+    """Return in a few words how a job's execution went."""
+    begun = f"{datetime.fromisoformat(execution['createTime']).astimezone(UTC):%F %T}Z"
+    if "completionTime" not in execution:
+        return f"under way since {begun}"
+    if execution.get("succeededCount"):
+        return f"done, begun {begun}"
+    return f"failed, begun {begun}: {'; '.join(reasons(execution)) or 'no reason'}"
 
 
 def declared(

@@ -11,10 +11,9 @@ from mlflow_backend.aws.render.network import tasks_call_balancer
 from mlflow_backend.aws.render.policies import S3Root
 from mlflow_backend.ecs.history import ServiceName
 from mlflow_backend.ecs.oneshot import Network  # noqa: TC001 - the codec reads it while the program runs
-from mlflow_backend.ecs.render.backups import BACKUP
-from mlflow_backend.ecs.render.maintenance import MAINTENANCE
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS, VERIFY
 from mlflow_backend.hosted import HostedLocator
+from mlflow_backend.schedules import BACKUP, MAINTENANCE
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
@@ -53,6 +52,16 @@ class EcsLocator(HostedLocator):
     def connection(self) -> Connection:
         """How AWS is reached for it."""
         return Connection(self.service.region, self.profile, self.role)
+
+    def family(self, part: str) -> str:
+        """Return the family of a part's task definitions, empty for a one-shot task that the backend does not have."""
+        return {
+            SERVER: self.server_family,
+            DATABASE: self.database_family,
+            VERIFY: self.verify_family,
+            BACKUP: self.backup_family,
+            MAINTENANCE: self.maintenance_family,
+        }[part]
 
     def reference(self, secret: str) -> str:
         """Return the reference to one of the server's secrets."""

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.ecs import reasons
-from mlflow_backend.ecs.render.backups import BACKUP
-from mlflow_backend.ecs.render.maintenance import MAINTENANCE
-from mlflow_backend.ecs.render.tasks import DATABASE, ONE_SHOTS, SERVER, VERIFY
+from mlflow_backend.ecs.render.tasks import ONE_SHOTS, SERVER
 from mlflow_backend.logged import without_passwords
 
 if TYPE_CHECKING:
@@ -46,14 +44,7 @@ class EcsLogs:
 
     def _tasks(self, part: str, *, lines: int) -> Iterator[str]:
         """Give the last lines of a part's last tasks, those that run first, then the newest; none if none logged."""
-        families = {
-            SERVER: self.locator.server_family,
-            DATABASE: self.locator.database_family,
-            VERIFY: self.locator.verify_family,
-            BACKUP: self.locator.backup_family,
-            MAINTENANCE: self.locator.maintenance_family,
-        }
-        family = families[part]
+        family = self.locator.family(part)
         streams = self._streams(family, part) if family else None
         if streams is None:
             return

@@ -18,10 +18,9 @@ from mlflow_backend.aws.permissions.grant import (
     tagging,
 )
 from mlflow_backend.aws.render.scheduler import SCHEDULER
-from mlflow_backend.ecs.render.backups import BACKUP
-from mlflow_backend.ecs.render.maintenance import MAINTENANCE
 from mlflow_backend.ecs.render.policies import BACKUP_ROLES, ROLES
 from mlflow_backend.ecs.render.tasks import DATABASE, ONE_SHOTS, SERVER, VERIFY
+from mlflow_backend.schedules import BACKUP, MAINTENANCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -16,30 +17,34 @@ from mlflow_backend.aws.log_group import LogGroup
 from mlflow_backend.aws.render.balancer import LONGEST_DEREGISTRATION_S, rollout_deadline
 from mlflow_backend.aws.store import FETCH, S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.ecs.backups import schedules
 from mlflow_backend.ecs.database_task import database_task
 from mlflow_backend.ecs.history import EcsHistory, describe, find_service
 from mlflow_backend.ecs.locator import EcsLocator
 from mlflow_backend.ecs.logs import PARTS, EcsLogs
 from mlflow_backend.ecs.oneshot import EcsTask
+from mlflow_backend.ecs.reasons import STATES, known_tasks, outcome_of
+from mlflow_backend.ecs.render.backups import SECRETS
 from mlflow_backend.ecs.render.tasks import ONE_SHOTS, VERIFY
 from mlflow_backend.ecs.scale import Scale
 from mlflow_backend.hosted import ARTIFACTS, HostedPlatform, StoreReader
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.stores import DUMPS
+from mlflow_backend.schedules import BACKUP
 from mlflow_backend.target import LogPart, PartStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mlflow_backend.aws.clients import Connections
+    from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.releases.stores import Store
-    from mlflow_backend.target import Described
+    from mlflow_backend.target import Described, TaskAsDeployed
 
 # Of any release: which `server.requestTimeout` it has is known to its own task definition only. A start that fails is
 # reported by ECS long before.
 _START_DEADLINE_S: Final = float(rollout_deadline(LONGEST_DEREGISTRATION_S))
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 _log = logging.getLogger(__name__)
 
@@ -147,8 +152,39 @@ class EcsPlatform(HostedPlatform, EcsHistory):
         yield PartStatus(name="service", state=f"{running} of {desired} tasks run", runs=0 < desired <= running)
         for state in parameters.waiting(self.locator.database, self.locator.connection):
             yield PartStatus(name="database", state=state)
-        for name, state in schedules(self).items():
+        for name, state in self.schedules().items():
             yield PartStatus(name=name, state=state)
+
+    # What one-shot tasks do, by a schedule or by a command.
+
+    def task_of(self, part: str) -> TaskAsDeployed | None:
+        """Return the task of a part, which has its job from the last update."""
+        if not (family := self.locator.family(part)):
+            return None
+        task = EcsTask.of(self.clients, self.locator, family, part)
+        return task, task.own_command(), family
+
+    def schedules(self) -> Mapping[str, str]:
+        """Return how the last backup on a schedule went that ECS still knows."""
+        if not (family := self.locator.backup_family):
+            return {}
+        cluster = self.locator.service.cluster
+        found = [each for state in STATES for each in known_tasks(self.clients, cluster, state, family=family)]
+        if not found:
+            return {BACKUP: "no task of the last hour is known; the newest backup says how the last one went"}
+        return {BACKUP: outcome_of(max(found, key=lambda each: each.get("createdAt", _LONG_AGO)))}
+
+    def source(self, settings: bytes) -> DeployedSource:
+        """Return the backend as a restore sees it."""
+        # A status asks for the schedules alone.
+        from mlflow_backend.aws.restoring import source_of  # noqa: PLC0415
+        from mlflow_backend.aws.vault import SecretVault  # noqa: PLC0415
+
+        locator = self.locator
+        vault = SecretVault(
+            connection=locator.connection, names=SECRETS, secret=locator.secret, api_keys=locator.api_keys
+        )
+        return source_of(self, task=database_task(self.clients, locator, None), vault=vault, settings=settings)
 
     def log_parts(self) -> tuple[LogPart, ...]:
         """Return the server and the one-shot tasks."""

@@ -5,6 +5,7 @@ Log lines are a server's own and may hold a URL with a password; those are blank
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mlflow_backend.aws.log_group import LogGroup
@@ -102,6 +103,17 @@ def of_task(task: Mapping[str, Any]) -> list[str]:
         if container.get("exitCode") not in {None, 0}:
             words.append(f"container {name} exited with code {container['exitCode']}")
     return words
+
+
+def outcome_of(task: Mapping[str, Any]) -> str:
+    """Return in a few words how a one-shot task went."""
+    begun = f"{task['createdAt'].astimezone(UTC):%F %T}Z"
+    if task["lastStatus"] != "STOPPED":
+        return f"under way since {begun}"
+    code = next((each.get("exitCode") for each in task.get("containers", [])), None)
+    if code == 0:
+        return f"done, begun {begun}"
+    return f"failed, begun {begun} (exit code {code}): {task.get('stoppedReason', 'no reason')}"
 
 
 def _events(service: Mapping[str, Any], since: datetime) -> list[str]:

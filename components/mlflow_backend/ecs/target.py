@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.hosted import HostedTarget
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -12,9 +14,7 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.permissions import Grant, PulumiState, Purpose
     from mlflow_backend.ecs.backend import EcsBackend
-    from mlflow_backend.ecs.backups import EcsBackups
     from mlflow_backend.ecs.locator import EcsLocator
-    from mlflow_backend.ecs.maintenance import EcsMaintenance
     from mlflow_backend.ecs.platform import EcsPlatform
     from mlflow_backend.findings import Finding
     from mlflow_backend.releases.stores import Store
@@ -28,11 +28,10 @@ if TYPE_CHECKING:
 _ANY_REGION: Final = "us-east-1"
 
 
-class EcsTarget:
+class EcsTarget(HostedTarget):
     """See target.Target."""
 
     name = "ecs"
-    loopback = False
     platforms = frozenset({"aws"})
 
     def unverified_between_updates(self, settings: Settings) -> str:
@@ -122,18 +121,6 @@ class EcsTarget:
         client = Connection(os.environ.get("AWS_REGION", _ANY_REGION)).client("s3")
         found = S3Root.at(address)
         return S3Store(client, bucket=found.bucket, root=found.root)
-
-    def backups(self, locator: EcsLocator, file: Path) -> EcsBackups:
-        """Return what takes and restores backups of a service."""
-        from mlflow_backend.ecs.backups import EcsBackups
-
-        return EcsBackups(self.platform(locator), file)
-
-    def maintenance(self, locator: EcsLocator) -> EcsMaintenance:
-        """Return what maintains a service."""
-        from mlflow_backend.ecs.maintenance import EcsMaintenance
-
-        return EcsMaintenance(self.platform(locator))
 
     def platform(self, locator: EcsLocator) -> EcsPlatform:
         """Return the live side of a service."""

@@ -24,7 +24,7 @@ from mlflow_backend.aws.render import alarms, cluster
 from mlflow_backend.aws.render.database import database_plan
 from mlflow_backend.eks.roles import roles
 from mlflow_backend.eks.within import cluster_arn, cluster_name, created, rds
-from mlflow_backend.kubernetes.naming import BACKUP
+from mlflow_backend.schedules import BACKUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.aws.render import backups, policies
 from mlflow_backend.aws.render.roles import Role
-from mlflow_backend.kubernetes.naming import BACKUP, MAINTENANCE, SERVER, TASKS, VERIFICATION, VERIFY
+from mlflow_backend.kubernetes.naming import SERVER, TASKS, VERIFICATION, VERIFY
 from mlflow_backend.kubernetes.render.scheduled import scheduled
+from mlflow_backend.schedules import BACKUP, MAINTENANCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

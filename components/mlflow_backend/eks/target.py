@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.contract import not_deployed
+from mlflow_backend.hosted import HostedTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from mlflow_backend.eks.locator import EksLocator
     from mlflow_backend.eks.platform import EksPlatform
     from mlflow_backend.findings import Finding
-    from mlflow_backend.kubernetes.backups import KubernetesBackups
-    from mlflow_backend.kubernetes.maintenance import KubernetesMaintenance
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.report.policies import RenderedParts
     from mlflow_backend.report.quantities import Billing
@@ -27,17 +26,11 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 
-class EksTarget:
+class EksTarget(HostedTarget):
     """See target.Target."""
 
     name = "eks"
-    loopback = False
     platforms = frozenset({"aws", "eks", "kubernetes"})
-
-    def unverified_between_updates(self, settings: Settings) -> str:
-        """Return nothing: a CronJob verifies."""
-        del settings
-        return ""
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> EksBackend:
         """Register the backend."""
@@ -112,18 +105,6 @@ class EksTarget:
         """Return nothing: the address is that of a bucket, whose locator says which target it is of."""
         del address
         return None
-
-    def backups(self, locator: EksLocator, file: Path) -> KubernetesBackups:
-        """Return what takes and restores backups, as on the target kubernetes."""
-        from mlflow_backend.kubernetes.backups import KubernetesBackups
-
-        return KubernetesBackups(self.platform(locator), file)
-
-    def maintenance(self, locator: EksLocator) -> KubernetesMaintenance:
-        """Return the Job that maintains the backend, as on the target kubernetes."""
-        from mlflow_backend.kubernetes.maintenance import KubernetesMaintenance
-
-        return KubernetesMaintenance(self.platform(locator))
 
     def platform(self, locator: EksLocator) -> EksPlatform:
         """Return the live side of a backend."""

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.naming import truncated_name
+from mlflow_backend.schedules import MAINTENANCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,10 +24,8 @@ TASKS: Final = "tasks"
 """Account of the database tool, which alone may use the dumps."""
 VERIFY: Final = "verify"
 STORES: Final = "stores"
-BACKUP: Final = "backup"
-MAINTENANCE: Final = "maintenance"
 VERIFICATION: Final = "verification"
-"""What is verified on a schedule; each of these is the name of its work, too."""
+"""What is verified on a schedule, and the name of that work."""
 ACCOUNTS: Final = (SERVER, TASKS, VERIFY, STORES, MAINTENANCE)
 """Whoever needs rights of its own from a cloud has an account of its own."""
 DATABASE: Final = "database"

@@ -10,28 +10,31 @@ from mlflow_backend.aws.clients import store_client
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.hosted import ARTIFACTS, HostedPlatform
-from mlflow_backend.kubernetes import backups, secrets, stores, unavailable
+from mlflow_backend.kubernetes import scheduled, secrets, stores, unavailable
 from mlflow_backend.kubernetes.api import Api
 from mlflow_backend.kubernetes.ending import pods_ended
 from mlflow_backend.kubernetes.history import KubernetesHistory, container_of, name_of, template_of
 from mlflow_backend.kubernetes.locator import KubernetesLocator
-from mlflow_backend.kubernetes.naming import BACKUP, JOB, SERVER, VERIFY
+from mlflow_backend.kubernetes.naming import JOB, SERVER, VERIFY
 from mlflow_backend.kubernetes.oneshot import KubernetesJob, VerifyJob
-from mlflow_backend.kubernetes.render import oneshot
+from mlflow_backend.kubernetes.render import backups, maintenance, oneshot
 from mlflow_backend.kubernetes.render.secrets import ACCESS_KEY, SECRET_KEY
 from mlflow_backend.kubernetes.render.server import FIELD_MANAGER
 from mlflow_backend.logged import without_passwords
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from mlflow_backend.releases.stores import DUMPS
+from mlflow_backend.schedules import BACKUP, MAINTENANCE
 from mlflow_backend.server import keys
 from mlflow_backend.target import Described, LogPart, PartStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.contract import WaitOutcome
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.schema import Heads
+    from mlflow_backend.target import TaskAsDeployed
 
 # The longest rollout that settings can ask for is said by the Deployment's own progress deadline.
 _START_DEADLINE_S: Final = 7200.0
@@ -154,8 +157,26 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
             if found is not None:
                 wanted, ready = found["spec"].get("replicas", 0), (found.get("status") or {}).get("readyReplicas", 0)
                 yield PartStatus(name=part, state=f"{ready} of {wanted} pods are ready", runs=0 < wanted <= ready)
-        for name, state in backups.schedules(self.api, self.naming).items():
+        for name, state in self.schedules().items():
             yield PartStatus(name=name, state=state)
+
+    # What one-shot tasks do, by a schedule or by a command.
+
+    def task_of(self, part: str) -> TaskAsDeployed:
+        """Return the Job of a part, which has what it does from the last update."""
+        task = KubernetesJob(api=self.api, template=self.naming.part(part))
+        return task, {BACKUP: backups.COMMAND, MAINTENANCE: maintenance.COMMAND}[part], task.template
+
+    def schedules(self) -> Mapping[str, str]:
+        """Return how the CronJobs' work went."""
+        return scheduled.schedules(self.api, self.naming)
+
+    def source(self, settings: bytes) -> DeployedSource:
+        """Return the backend as a restore sees it."""
+        # A status asks for the schedules alone.
+        from mlflow_backend.kubernetes.restoring import source_of  # noqa: PLC0415
+
+        return source_of(self, settings=settings)
 
     def log_parts(self) -> Sequence[LogPart]:
         """Return the parts that have pods, and scheduled work; the log of a command's Job is in its message."""

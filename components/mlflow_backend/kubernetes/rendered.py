@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.kubernetes.naming import CACHE, DATABASE, MAINTENANCE, SERVER, VERIFICATION, Naming
+from mlflow_backend.kubernetes.naming import CACHE, DATABASE, SERVER, VERIFICATION, Naming
 from mlflow_backend.kubernetes.render import backups, maintenance, oneshot, server, stores, verification
+from mlflow_backend.schedules import MAINTENANCE
 
 if TYPE_CHECKING:
     from mlflow_backend.settings import Settings

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.contract import not_deployed
+from mlflow_backend.hosted import HostedTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -13,9 +14,7 @@ if TYPE_CHECKING:
 
     from mlflow_backend.findings import Finding
     from mlflow_backend.kubernetes.backend import KubernetesBackend
-    from mlflow_backend.kubernetes.backups import KubernetesBackups
     from mlflow_backend.kubernetes.locator import KubernetesLocator
-    from mlflow_backend.kubernetes.maintenance import KubernetesMaintenance
     from mlflow_backend.kubernetes.platform import KubernetesPlatform
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.report.policies import RenderedParts
@@ -26,17 +25,11 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 
-class KubernetesTarget:
+class KubernetesTarget(HostedTarget):
     """See target.Target."""
 
     name = "kubernetes"
-    loopback = False
     platforms = frozenset({"kubernetes"})
-
-    def unverified_between_updates(self, settings: Settings) -> str:
-        """Return nothing: a CronJob verifies."""
-        del settings
-        return ""
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> KubernetesBackend:
         """Register the backend."""
@@ -114,18 +107,6 @@ class KubernetesTarget:
             return None
         located = from_document(json.loads(found["data"]["locator.json"]))
         return KubernetesPlatform(located).store  # type: ignore[arg-type]
-
-    def backups(self, locator: KubernetesLocator, file: Path) -> KubernetesBackups:
-        """Return what takes and restores backups of the backend in a namespace."""
-        from mlflow_backend.kubernetes.backups import KubernetesBackups
-
-        return KubernetesBackups(self.platform(locator), file)
-
-    def maintenance(self, locator: KubernetesLocator) -> KubernetesMaintenance:
-        """Return the Job that maintains the backend."""
-        from mlflow_backend.kubernetes.maintenance import KubernetesMaintenance
-
-        return KubernetesMaintenance(self.platform(locator))
 
     def platform(self, locator: KubernetesLocator) -> KubernetesPlatform:
         """Return the live side of a backend in a namespace."""

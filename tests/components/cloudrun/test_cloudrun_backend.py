@@ -17,6 +17,7 @@ from mlflow_backend.cloudrun.render import access
 from mlflow_backend.contract import Release
 from mlflow_backend.gcp.render import identity, network, secrets
 from mlflow_backend.releases.pins import PinnedRelease
+from mlflow_backend.schedules import BACKUP, MAINTENANCE
 from tests.components.cloudrun import recording
 from tests.components.cloudrun.recording import DEPLOYED, SAME_URNS, record
 from tests.components.cloudrun.stacks import NAMING, PROJECT, changed
@@ -181,9 +182,9 @@ def test_an_account_reads_the_secrets_of_its_containers(variant: str) -> None:
         identity.VERIFIER: _secrets(named(registered, "job-verify").inputs["template"]),
     }
     if access.maintainable(changed(variant, {})):
-        given[identity.MAINTENANCE] = _secrets(named(registered, "job-maintenance").inputs["template"])
+        given[MAINTENANCE] = _secrets(named(registered, "job-maintenance").inputs["template"])
     if variant == "backups":
-        given[identity.BACKUP] = _secrets(named(registered, "job-backup").inputs["template"])
+        given[BACKUP] = _secrets(named(registered, "job-backup").inputs["template"])
     if variant == "token":
         given[identity.SERVER].add(OWN.secret(secrets.API_KEYS))
     assert granted == given

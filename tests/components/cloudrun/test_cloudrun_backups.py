@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mlflow_backend.backup import bundle, job
+from mlflow_backend.backup.task_backups import TaskBackups
 from mlflow_backend.backup.tool import DEADLINE_S
-from mlflow_backend.cloudrun import backups as live
-from mlflow_backend.cloudrun.backups import CloudRunBackups, described
+from mlflow_backend.cloudrun.locator import locator_of
+from mlflow_backend.cloudrun.oneshot import CloudRunJob
+from mlflow_backend.cloudrun.platform import CloudRunPlatform
 from mlflow_backend.cloudrun.refusals import refuse_unsupported
 from mlflow_backend.cloudrun.render import jobs
+from mlflow_backend.cloudrun.traffic import outcome_of
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.gcp import backup_tool
 from mlflow_backend.gcp import permissions as allowed
@@ -24,6 +26,7 @@ from mlflow_backend.gcp.render import identity, network, scheduler
 from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.releases.lease import LEASE
 from mlflow_backend.releases.stores import LEDGER, LOCKS, STAGING
+from mlflow_backend.schedules import BACKUP
 from mlflow_backend.target import Finished
 from tests import google_apis
 from tests.components.cloudrun.stacks import NAMING, VARIANTS, changed, surroundings
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 SETTINGS = changed("backups", {})
-BACKUP = VARIANTS["backups"]["backup"]
+SECTION = VARIANTS["backups"]["backup"]
 BODY = jobs.backup_job(SETTINGS, NAMING, surroundings(SETTINGS))
 (CONTAINER,) = BODY["template"]["template"]["containers"]
 OWN = GcsRoot(bucket="own", root="r")
@@ -73,7 +76,7 @@ def test_the_job_has_the_servers_database_and_the_secrets_to_seal() -> None:
 
 def test_the_newest_api_keys_are_backed_up() -> None:
     """Who adds a key makes no update; the key by which the backend verifies itself is no user's."""
-    settings = changed("token", {"backup": BACKUP})
+    settings = changed("token", {"backup": SECTION})
     refuse_unsupported(settings)
     (container,) = jobs.backup_job(settings, NAMING, surroundings(settings))["template"]["template"]["containers"]
     given = {each["name"]: each["valueSource"]["secretKeyRef"] for each in container["env"] if "valueSource" in each}
@@ -135,7 +138,7 @@ def test_the_account_creates_backups_and_neither_overwrites_nor_deletes_one(acco
     deployer = BucketDestination(account, THERE)
     other = BucketDestination(account, GcsRoot(bucket=THERE.bucket, root="team/other"))
     other.create("backups/1/x", b"x")
-    account.caller = NAMING.email(identity.BACKUP)
+    account.caller = NAMING.email(BACKUP)
     mine = BucketDestination(account, THERE)
     assert mine.create("backups/1/x", b"x")
     mine.write("contents/x", lambda write: write(b"y"))
@@ -154,7 +157,7 @@ def test_the_account_reads_the_backend_and_writes_its_dump_and_lock(account: Emu
     deployer, artifact = BucketDestination(account, OWN), "artifacts/1/model.bin"
     for key in (artifact, f"{LEDGER}/1.json", "_backend/newest", "_backend/verify/job"):
         deployer.create(key, b"x")
-    account.caller = NAMING.email(identity.BACKUP)
+    account.caller = NAMING.email(BACKUP)
     mine = BucketDestination(account, OWN)
     assert set(mine.read([artifact, f"{LEDGER}/1.json", "_backend/newest"])) == {
         artifact, f"{LEDGER}/1.json", "_backend/newest",
@@ -221,7 +224,7 @@ CREATED = "2026-11-29T02:00:00.1Z"
 )
 def test_status_says_how_the_last_execution_went(execution: dict[str, Any], words: str) -> None:
     """In Google's own words if it failed."""
-    assert described({"createTime": CREATED, **execution}) == words
+    assert outcome_of({"createTime": CREATED, **execution}) == words
 
 
 class _Run:
@@ -241,12 +244,14 @@ class _Run:
         return {"createTime": CREATED}
 
 
-def _backups(found: dict[str, Any] | None) -> CloudRunBackups:
-    platform: Any = SimpleNamespace(run=_Run(found), naming=NAMING, store=None, target="cloudrun")
-    return CloudRunBackups(platform, Path("Pulumi.gcp.yaml"))
+def _backups(found: dict[str, Any] | None) -> TaskBackups:
+    run: Any = _Run(found)
+    platform = CloudRunPlatform(locator_of(SETTINGS, NAMING), run)
+    platform.run = run
+    return TaskBackups(platform, Path("Pulumi.gcp.yaml"))
 
 
-def _take(taken: CloudRunBackups, *, dry_run: bool = False) -> Any:
+def _take(taken: TaskBackups, *, dry_run: bool = False) -> Any:
     nowhere: Any = None
     return taken.take(nowhere, recovery_key="age1", dry_run=dry_run, say=lambda _: None)
 
@@ -259,7 +264,7 @@ def test_the_command_runs_what_the_job_says(monkeypatch: pytest.MonkeyPatch) -> 
         ran.append(command)
         return Finished(exit_code=0, lines=("dumping", "{", ' "exit_code": 0', "}"), reasons=())
 
-    monkeypatch.setattr(live.CloudRunJob, "run", run)
+    monkeypatch.setattr(CloudRunJob, "run", run)
     assert _take(_backups(BODY)) == {"exit_code": 0}
     _take(_backups(BODY), dry_run=True)
     assert ran == [("python", *CONTAINER["args"]), ("python", *CONTAINER["args"], "--dry-run")]

@@ -13,12 +13,13 @@ import pytest
 
 from mlflow_backend.backup import job
 from mlflow_backend.backup.maintain_job import DEADLINE_S, WAIT_S, MaintainJob
+from mlflow_backend.backup.task_maintenance import TaskMaintenance
 from mlflow_backend.backup.tool import content
 from mlflow_backend.backup.verify_job import ScheduledVerification
 from mlflow_backend.cloudrun import scheduled
 from mlflow_backend.cloudrun.locator import DRAWN, locator_of
-from mlflow_backend.cloudrun.maintenance import CloudRunMaintenance
 from mlflow_backend.cloudrun.oneshot import CloudRunJob
+from mlflow_backend.cloudrun.platform import CloudRunPlatform
 from mlflow_backend.cloudrun.refusals import refuse_unsupported
 from mlflow_backend.cloudrun.render import access, jobs
 from mlflow_backend.codec import from_document, to_document
@@ -30,6 +31,7 @@ from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.gcp.store import GcsStore
 from mlflow_backend.releases.lease import LEASE
 from mlflow_backend.releases.stores import DUMPS, JOBS, LEDGER, NEWEST
+from mlflow_backend.schedules import MAINTENANCE
 from mlflow_backend.target import Finished
 from tests import google_apis
 from tests.components.cloudrun.stacks import GROUP, NAMING, changed, surroundings
@@ -128,12 +130,15 @@ def test_by_command_it_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     command = scheduled.maintain_command(SETTINGS, LOCATOR)
     body = jobs.maintenance_job(SETTINGS, NAMING, surroundings(SETTINGS), command, url="https://u")
     jobs_there: dict[str, Any] = {NAMING.job("maintenance"): body}
-    platform: Any = SimpleNamespace(naming=NAMING, run=SimpleNamespace(job=jobs_there.get), serving=lambda: "one")
-    assert CloudRunMaintenance(platform).maintain(keep_deleted_days=3, dry_run=True) == FOUND
+    api: Any = SimpleNamespace()
+    platform = CloudRunPlatform(LOCATOR, api)
+    monkeypatch.setattr(platform, "run", SimpleNamespace(job=jobs_there.get))
+    monkeypatch.setattr(platform, "serving", lambda: "one")
+    assert TaskMaintenance(platform).maintain(keep_deleted_days=3, dry_run=True) == FOUND
     assert ran == [(*command, "--wait", "0", "--keep-deleted-days", "3", "--dry-run")]
     jobs_there.clear()
-    with raised("maintain-no-job"):
-        CloudRunMaintenance(platform).maintain(keep_deleted_days=3, dry_run=True)
+    with raised("maintain-no-task"):
+        TaskMaintenance(platform).maintain(keep_deleted_days=3, dry_run=True)
 
 
 @pytest.mark.parametrize(
@@ -166,11 +171,11 @@ def test_the_scheduler_runs_the_job_as_its_own_account() -> None:
 def test_the_account_that_maintains_lists_and_locks_and_removes_nothing_itself() -> None:
     """The servers remove; neither the ledger nor a dump is in its reach to change."""
     api = EmulatedGoogle()
-    granted = identity.grants(OWN, {identity.MAINTENANCE: []})
-    own = [each.binding(NAMING) for each in granted if each.account == identity.MAINTENANCE]
+    granted = identity.grants(OWN, {MAINTENANCE: []})
+    own = [each.binding(NAMING) for each in granted if each.account == MAINTENANCE]
     api.bucket(OWN.bucket, *own)
     BucketDestination(api, OWN).create("artifacts/1/model.bin", b"x")
-    api.caller = NAMING.email(identity.MAINTENANCE)
+    api.caller = NAMING.email(MAINTENANCE)
     mine = BucketDestination(api, OWN)
     assert [each.path for each in BucketDestination(api, GcsRoot(bucket="own", root="r/artifacts")).files()] == [
         "1/model.bin"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,15 +16,19 @@ import pytest
 from mlflow_backend.aws.render.scheduler import expression
 from mlflow_backend.backup import job
 from mlflow_backend.backup.task import Given
+from mlflow_backend.backup.task_backups import TaskBackups
 from mlflow_backend.backup.tool import DEADLINE_S, content
 from mlflow_backend.contract import Refused
-from mlflow_backend.ecs import backups as live
-from mlflow_backend.ecs.backups import EcsBackups, described
+from mlflow_backend.ecs.oneshot import EcsTask
+from mlflow_backend.ecs.platform import EcsPlatform
+from mlflow_backend.ecs.reasons import outcome_of
 from mlflow_backend.ecs.refusals import refuse_unsupported
 from mlflow_backend.ecs.render import backups, roles, scheduled
 from mlflow_backend.kubernetes.render.secrets import ALWAYS
 from mlflow_backend.releases.lease import LEASE
+from mlflow_backend.schedules import BACKUP
 from mlflow_backend.target import Finished
+from tests.components.ecs.cloud import LOCATOR
 from tests.components.ecs.stacks import container_of, naming_of, secret_arn, settings_of, store_of, tasks_of
 
 if TYPE_CHECKING:
@@ -61,14 +66,14 @@ def test_without_a_schedule_one_can_still_be_taken() -> None:
     assert scheduled.expressions(settings)["backup"] == "cron(0 2 * * ? *)"
     never = _with(settings, schedule="never")
     assert "backup" not in scheduled.expressions(never)
-    assert backups.BACKUP in tasks_of(VARIANT, settings=never)
-    assert backups.BACKUP not in tasks_of("staging")
+    assert BACKUP in tasks_of(VARIANT, settings=never)
+    assert BACKUP not in tasks_of("staging")
     assert scheduled.expressions(settings_of("staging")) == {}
 
 
 def test_the_task_has_secrets_by_reference_and_its_tool_by_digest() -> None:
     """Another job is another object, so that a task that starts meanwhile finds its own."""
-    container = container_of(tasks_of(VARIANT)[backups.BACKUP])
+    container = container_of(tasks_of(VARIANT)[BACKUP])
     references = {each["name"]: each["valueFrom"] for each in container["secrets"]}
     assert {job.variable(name) for name in backups.SECRETS} | {"PGPASSWORD"} <= references.keys()
     assert "admin-password" in references[job.variable("admin-password")]
@@ -84,13 +89,13 @@ def test_hashes_of_api_keys_are_backed_up_as_a_whole() -> None:
     settings = settings_of(VARIANT)
     by_keys = settings.model_copy(update={"access": settings.access.model_copy(update={"mode": "token"})})
     refuse_unsupported(by_keys)
-    container = container_of(tasks_of(VARIANT, settings=by_keys)[backups.BACKUP])
+    container = container_of(tasks_of(VARIANT, settings=by_keys)[BACKUP])
     references = {each["name"]: each["valueFrom"] for each in container["secrets"]}
     assert references[job.variable("api-keys")] == secret_arn(NAMING, "api-keys")
     assert Given({job.variable("api-keys"): "x"}).read() == {"api-keys": "x"}
     (start,) = (role for role in roles.roles(by_keys, NAMING) if role.part == "backup-execution")
     assert "api_keys" in start.given
-    basic = container_of(tasks_of(VARIANT)[backups.BACKUP])["secrets"]
+    basic = container_of(tasks_of(VARIANT)[BACKUP])["secrets"]
     assert job.variable("api-keys") not in {each["name"] for each in basic}
 
 
@@ -137,7 +142,7 @@ NOW = datetime(2026, 11, 29, 2, 0, tzinfo=UTC)
 )
 def test_status_says_how_the_last_task_went(task: dict[str, Any], words: str) -> None:
     """One that never ran is failed by ECS's own words."""
-    assert described({"createdAt": NOW, **task}) == words
+    assert outcome_of({"createdAt": NOW, **task}) == words
 
 
 def _with(settings: Settings, **changes: Any) -> Settings:
@@ -163,13 +168,12 @@ class _Ecs:
         return {"tasks": [each for each in self._tasks if each["taskArn"] in asked["tasks"]]}
 
 
-def _backups(ecs: _Ecs, *, family: str = "backup-family") -> EcsBackups:
-    locator = SimpleNamespace(backup_family=family, service=SimpleNamespace(cluster="c"), network=None)
-    platform: Any = SimpleNamespace(clients=SimpleNamespace(ecs=ecs), locator=locator, store=None, target="ecs")
-    return EcsBackups(platform, Path("Pulumi.dev.yaml"))
+def _backups(ecs: _Ecs, *, family: str = "backup-family") -> TaskBackups:
+    connections: Any = SimpleNamespace(clients=SimpleNamespace(ecs=ecs), scaling=None, store=None)
+    return TaskBackups(EcsPlatform(replace(LOCATOR, backup_family=family), connections), Path("Pulumi.dev.yaml"))
 
 
-def _take(taken: EcsBackups, *, dry_run: bool = False) -> Any:
+def _take(taken: TaskBackups, *, dry_run: bool = False) -> Any:
     nowhere: Any = None
     return taken.take(nowhere, recovery_key="age1", dry_run=dry_run, say=lambda _: None)
 
@@ -182,7 +186,7 @@ def test_the_command_runs_what_the_definition_says(monkeypatch: pytest.MonkeyPat
         ran.append(command)
         return Finished(exit_code=0, lines=("dumping", "{", ' "exit_code": 0', "}"), reasons=())
 
-    monkeypatch.setattr(live.EcsTask, "run", run)
+    monkeypatch.setattr(EcsTask, "run", run)
     assert _take(_backups(_Ecs())) == {"exit_code": 0}
     _take(_backups(_Ecs()), dry_run=True)
     assert ran == [("python", "-c", "program"), ("python", "-c", "program", "--dry-run")]
@@ -205,5 +209,5 @@ def test_status_shows_the_newest_task() -> None:
         "containers": [{"exitCode": 4}],
     }
     newer = {"taskArn": "2", "lastStatus": "STOPPED", "createdAt": NOW, "containers": [{"exitCode": 0}]}
-    assert _backups(_Ecs(older, newer)).schedules() == {"backup": described(newer)}
+    assert _backups(_Ecs(older, newer)).schedules() == {"backup": outcome_of(newer)}
     assert "newest backup" in _backups(_Ecs()).schedules()["backup"]

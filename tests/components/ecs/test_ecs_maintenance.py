@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,19 @@ import pytest
 from mlflow_backend.aws.render.network import tasks_call_balancer
 from mlflow_backend.backup import job
 from mlflow_backend.backup.maintain_job import DEADLINE_S, MaintainJob
+from mlflow_backend.backup.task_maintenance import TaskMaintenance
 from mlflow_backend.backup.tool import content
 from mlflow_backend.codec import from_document, to_document
 from mlflow_backend.contract import Refused
-from mlflow_backend.ecs.maintenance import EcsMaintenance
 from mlflow_backend.ecs.oneshot import EcsTask
+from mlflow_backend.ecs.platform import EcsPlatform
 from mlflow_backend.ecs.refusals import refuse_unsupported
 from mlflow_backend.ecs.render import maintenance, roles, scheduled
-from mlflow_backend.ecs.render.maintenance import MAINTENANCE
 from mlflow_backend.ecs.render.tasks import VERIFY
 from mlflow_backend.releases.lease import LEASE
+from mlflow_backend.schedules import MAINTENANCE
 from mlflow_backend.target import Finished
+from tests.components.ecs.cloud import LOCATOR
 from tests.components.ecs.stacks import changed, container_of, drawn_of, naming_of, settings_of, store_of, tasks_of
 from tests.components.maintained import FOUND, reported
 
@@ -87,13 +90,15 @@ def test_without_a_way_to_the_balancer_there_is_no_task_and_a_schedule_is_refuse
             changed("staging", {"aws": {"network": network}, **verify})
 
 
-def maintained(family: str) -> EcsMaintenance:
+def maintained(family: str) -> TaskMaintenance:
     """Return what maintains a backend whose task has this family."""
     described = {"taskDefinition": {"containerDefinitions": [{"command": ["python", "-c", "program"]}]}}
-    ecs = SimpleNamespace(describe_task_definition=lambda **_: described)
-    locator = SimpleNamespace(maintenance_family=family, service=SimpleNamespace(cluster="c"), network=None)
-    platform: Any = SimpleNamespace(clients=SimpleNamespace(ecs=ecs), locator=locator, serving=lambda: "1")
-    return EcsMaintenance(platform)
+    service = {"deployments": [{"status": "PRIMARY", "taskDefinition": "server:1", "runningCount": 1}]}
+    ecs = SimpleNamespace(
+        describe_task_definition=lambda **_: described, describe_services=lambda **_: {"services": [service]}
+    )
+    connections: Any = SimpleNamespace(clients=SimpleNamespace(ecs=ecs), scaling=None, store=None)
+    return TaskMaintenance(EcsPlatform(replace(LOCATOR, maintenance_family=family), connections))
 
 
 def test_the_command_runs_what_the_definition_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +111,7 @@ def test_the_command_runs_what_the_definition_says(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(EcsTask, "run", run)
     assert maintained("family").maintain(keep_deleted_days=9, dry_run=True) == FOUND
-    assert ran == [("python", "-c", "program", "--keep-deleted-days", "9", "--dry-run")]
+    assert ran == [("python", "-c", "program", "--wait", "0", "--keep-deleted-days", "9", "--dry-run")]
 
 
 def test_a_backend_without_the_task_is_not_maintained() -> None:

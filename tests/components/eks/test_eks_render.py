@@ -17,9 +17,10 @@ from mlflow_backend.eks.locator import EksLocator, eks_locator
 from mlflow_backend.eks.refusals import naming_of
 from mlflow_backend.eks.roles import roles
 from mlflow_backend.eks.within import within
-from mlflow_backend.kubernetes.naming import MAINTENANCE, SERVER, TASKS, VERIFY
+from mlflow_backend.kubernetes.naming import SERVER, TASKS, VERIFY
 from mlflow_backend.kubernetes.render import server
 from mlflow_backend.locator import from_document
+from mlflow_backend.schedules import MAINTENANCE
 from tests.components.eks.stacks import ACCOUNT, REGION, STACK, VARIANTS, settings_of
 from tests.components.kubernetes.documents import all_of, environment_of
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from mlflow_backend.backup.tool import DEADLINE_S
-from mlflow_backend.kubernetes import backups as live
-from mlflow_backend.kubernetes.naming import BACKUP, DATABASE, JOB, SERVER
+from mlflow_backend.kubernetes import scheduled as live
+from mlflow_backend.kubernetes.naming import DATABASE, JOB, SERVER
 from mlflow_backend.kubernetes.render import backups, secrets
 from mlflow_backend.releases.lease import LEASE
+from mlflow_backend.schedules import BACKUP
 from tests.components.kubernetes.documents import all_of, environment_of, pod_of, tool_of
 from tests.components.kubernetes.stacks import naming, settings_of
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend.backup.task_maintenance import TaskMaintenance
 from mlflow_backend.codec import to_document
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.kubernetes import maintenance as live
-from mlflow_backend.kubernetes.naming import JOB, MAINTENANCE
+from mlflow_backend.kubernetes.naming import JOB
+from mlflow_backend.kubernetes.oneshot import KubernetesJob
+from mlflow_backend.kubernetes.platform import KubernetesPlatform
 from mlflow_backend.kubernetes.render import maintenance
 from mlflow_backend.releases.lease import LEASE
+from mlflow_backend.schedules import MAINTENANCE
 from mlflow_backend.target import Finished
 from tests.components.kubernetes.documents import all_of, environment_of, pod_of, tool_of
 from tests.components.kubernetes.stacks import naming, settings_of
@@ -61,14 +64,11 @@ def test_the_tool_is_what_the_command_runs_and_its_job_what_the_settings_say() -
     assert json.loads(tool["data"]["job.json"])["keep_deleted_days"] == 7
 
 
-class Platform:
-    """A backend whose Jobs say these lines."""
-
-    api: Any = None
-    naming = naming(settings_of())
+class Platform(KubernetesPlatform):
+    """A backend in no cluster, of which only the serving revision and its names are known."""
 
     def __init__(self, serving: str | None = "r1") -> None:
-        self._serving = serving
+        self.api, self.naming, self._serving = None, naming(settings_of()), serving  # type: ignore[assignment]
 
     def serving(self) -> str | None:
         """Return the revision."""
@@ -83,14 +83,14 @@ def ending(monkeypatch: pytest.MonkeyPatch, *lines: str) -> list[Sequence[str]]:
         commands.append(command)
         return Finished(exit_code=0, lines=lines, reasons=())
 
-    monkeypatch.setattr(live.KubernetesJob, "run", run)
+    monkeypatch.setattr(KubernetesJob, "run", run)
     return commands
 
 
 def test_what_a_job_did_is_the_same_value_as_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """The days and the dry run are the command's, because a setting may be newer than the last update."""
     commands = ending(monkeypatch, *reported(exit_code=0, maintained=to_document(FOUND)))
-    done = live.KubernetesMaintenance(Platform()).maintain(keep_deleted_days=9, dry_run=True)  # type: ignore[arg-type]
+    done = TaskMaintenance(Platform()).maintain(keep_deleted_days=9, dry_run=True)
     assert done == FOUND
     assert list(commands[0][-3:]) == ["--keep-deleted-days", "9", "--dry-run"]
 
@@ -102,21 +102,21 @@ def test_why_a_job_did_not_is_the_commands_own_error(
     """A backup under way refuses, and nothing was touched; anything else failed."""
     ending(monkeypatch, *reported(exit_code=code, code="c", error="a backup is under way"))
     with pytest.raises(error, match="a backup is under way"):
-        live.KubernetesMaintenance(Platform()).maintain(keep_deleted_days=9, dry_run=True)  # type: ignore[arg-type]
+        TaskMaintenance(Platform()).maintain(keep_deleted_days=9, dry_run=True)
 
 
 def test_a_job_without_a_report_is_named_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tool that cannot start says why in a traceback."""
     ending(monkeypatch, "Traceback", "ImportError: no")
     with pytest.raises(PlatformFailed, match="ImportError: no"):
-        live.KubernetesMaintenance(Platform()).maintain(keep_deleted_days=9, dry_run=True)  # type: ignore[arg-type]
+        TaskMaintenance(Platform()).maintain(keep_deleted_days=9, dry_run=True)
 
 
 def test_nothing_is_begun_without_a_server_or_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """Artifacts are removed by the servers: each run would be kept with a reason that says nothing."""
     commands = ending(monkeypatch)
     with pytest.raises(Refused):
-        live.KubernetesMaintenance(Platform(None)).maintain(keep_deleted_days=9, dry_run=False)  # type: ignore[arg-type]
+        TaskMaintenance(Platform(None)).maintain(keep_deleted_days=9, dry_run=False)
     with pytest.raises(Refused):
-        live.KubernetesMaintenance(Platform()).remove("dumps/one", dry_run=False)  # type: ignore[arg-type]
+        TaskMaintenance(Platform()).remove("dumps/one", dry_run=False)
     assert commands == []

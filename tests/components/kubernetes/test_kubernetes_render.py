@@ -11,8 +11,9 @@ import pytest
 
 from mlflow_backend import one_shot
 from mlflow_backend.aws.render.database import DATABASE_CA
-from mlflow_backend.kubernetes.naming import BACKUP, CACHE, CANDIDATE, DATABASE, JOB, SERVER
+from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, JOB, SERVER
 from mlflow_backend.kubernetes.render import monitoring, network, oneshot, pods, server
+from mlflow_backend.schedules import BACKUP
 from mlflow_backend.server import SecretTemplate, describe
 from tests.components.kubernetes.documents import all_of, container_of, environment_of, pod_of
 from tests.components.kubernetes.stacks import IMAGE, VARIANTS, naming, settings_of

@@ -12,7 +12,8 @@ import pytest
 
 from mlflow_backend.backup import sealing
 from mlflow_backend.contract import ExitCode
-from mlflow_backend.kubernetes.naming import MAINTENANCE, VERIFICATION
+from mlflow_backend.kubernetes.naming import VERIFICATION
+from mlflow_backend.schedules import MAINTENANCE
 from tests.rig.aws.server import REGION
 from tests.rig.kubernetes.contents import contents_of
 from tests.rig.kubernetes.eks_backend import EksRig, EksStack, aws_names, cluster_name

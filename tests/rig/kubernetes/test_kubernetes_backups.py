@@ -14,10 +14,11 @@ from mlflow_backend.aws.backups import BucketDestination
 from mlflow_backend.backup import catalogue, restore, sealing
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.kubernetes import secrets
-from mlflow_backend.kubernetes.naming import BACKUP, SERVER
+from mlflow_backend.kubernetes.naming import SERVER
 from mlflow_backend.kubernetes.render.secrets import ALWAYS
 from mlflow_backend.local import credentials
 from mlflow_backend.local.scratch import FOLDER
+from mlflow_backend.schedules import BACKUP
 from tests.engine import calls
 from tests.engine.releases import support
 from tests.engine.stack import LocalStack

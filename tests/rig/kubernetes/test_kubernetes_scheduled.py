@@ -9,7 +9,8 @@ import pytest
 
 from mlflow_backend.hosted import ARTIFACTS
 from mlflow_backend.identity import OBJECT, object_of
-from mlflow_backend.kubernetes.naming import JOB, MAINTENANCE, VERIFICATION
+from mlflow_backend.kubernetes.naming import JOB, VERIFICATION
+from mlflow_backend.schedules import MAINTENANCE
 from tests.rig.kubernetes.backend import ClusterStack, laid_out
 from tests.rig.kubernetes.scheduled import each_minute, leave_one, maintained
 from tests.server.server_image import VERSION

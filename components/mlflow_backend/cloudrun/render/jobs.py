@@ -18,7 +18,7 @@ from mlflow_backend.cloudrun.render.service import VERSION_LABEL, version_label
 from mlflow_backend.cloudrun.render.size import TEMPORARY_MIB
 from mlflow_backend.gcp.render import backups, storage
 from mlflow_backend.gcp.render.database import ADMIN_USER
-from mlflow_backend.gcp.render.identity import BACKUP, DATABASE, MAINTENANCE, VERIFIER
+from mlflow_backend.gcp.render.identity import DATABASE, VERIFIER
 from mlflow_backend.gcp.render.secrets import (
     ADMIN_PASSWORD,
     API_KEYS,
@@ -29,6 +29,7 @@ from mlflow_backend.gcp.render.secrets import (
 )
 from mlflow_backend.gcp.store import FETCH
 from mlflow_backend.migrate.tool import COMMAND
+from mlflow_backend.schedules import BACKUP, MAINTENANCE
 from mlflow_backend.server import describe, keys, login
 
 if TYPE_CHECKING:

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Final
 from mlflow_backend.aws.render.network import tasks_call_balancer
 from mlflow_backend.aws.render.scheduler import expression
 from mlflow_backend.ecs.render import backups, maintenance, verification
-from mlflow_backend.ecs.render.backups import BACKUP
-from mlflow_backend.ecs.render.maintenance import MAINTENANCE
 from mlflow_backend.ecs.render.tasks import VERIFY
-from mlflow_backend.schedules import by_part
+from mlflow_backend.schedules import BACKUP, MAINTENANCE, by_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +25,7 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {MAINTENANCE: maintenance.ON_S
 
 def schedules(settings: Settings) -> dict[str, str]:
     """Return the schedule of cron by the part that it starts."""
-    return by_part(settings, backup=BACKUP, verification=VERIFY, maintenance=MAINTENANCE)
+    return by_part(settings, verification=VERIFY)
 
 
 def expressions(settings: Settings) -> dict[str, str]:

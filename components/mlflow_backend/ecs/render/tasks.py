@@ -18,11 +18,11 @@ from mlflow_backend.aws.store import FETCH
 from mlflow_backend.backup import job
 from mlflow_backend.backup.bundle import API_KEYS
 from mlflow_backend.ecs.render import containers, maintenance
-from mlflow_backend.ecs.render.backups import BACKUP, DISK_GIB, SECRETS, tool
+from mlflow_backend.ecs.render.backups import DISK_GIB, SECRETS, tool
 from mlflow_backend.ecs.render.containers import Container, Logs
-from mlflow_backend.ecs.render.maintenance import MAINTENANCE
 from mlflow_backend.ecs.render.size import fargate_size
 from mlflow_backend.migrate.tool import COMMAND
+from mlflow_backend.schedules import BACKUP, MAINTENANCE
 from mlflow_backend.server import AccessControl, ArtifactStore, cache_url, describe, keys, login
 from mlflow_backend.settings.server_inputs import server_inputs
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.gcp.render.identity import BACKUP, MAINTENANCE, VERIFIER
+from mlflow_backend.gcp.render.identity import VERIFIER
 from mlflow_backend.gcp.render.scheduler import schedules
 from mlflow_backend.monitoring import COMPONENT_DEGRADED_S, VERIFICATION_OLD_H
 from mlflow_backend.report.quantities import MONTH, Billing, one
+from mlflow_backend.schedules import BACKUP, MAINTENANCE
 from mlflow_backend.settings.budget import accepted_connections, most_replicas
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from mlflow_backend.backup.tool import FOLDER
 from mlflow_backend.gcp.render.storage import ARTIFACTS, DUMPS, VERIFY
 from mlflow_backend.identity import OBJECT
 from mlflow_backend.releases.stores import LEDGER, LOCKS, NEWEST, STAGING
+from mlflow_backend.schedules import BACKUP, MAINTENANCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 SERVER: Final = "server"
 DATABASE: Final = "database"
 VERIFIER: Final = "verify"
-"""Accounts that servers, the one-shot job on the database, and the verification inside the network run as."""
-BACKUP: Final = "backup"
-"""That of the job that takes backups, and of the scheduler that starts it; only if there is a destination."""
-MAINTENANCE: Final = "maintenance"
-"""That of the job that maintains; only if it can call the servers."""
+"""Accounts that servers, the one-shot job on the database, and the verification inside the network run as.
+
+Besides, if there is a destination, one of the job that takes backups, and if a job can call the servers, one of that
+which maintains, each called as its part (mlflow_backend/schedules.py); the scheduler starts a job as the job's own.
+"""
 
 OBJECT_USER: Final = "roles/storage.objectUser"
 OBJECT_VIEWER: Final = "roles/storage.objectViewer"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.gcp.render.identity import BACKUP, MAINTENANCE, VERIFIER
+from mlflow_backend.gcp.render.identity import VERIFIER
 from mlflow_backend.report.quantities import MONTH, Billing, one
 from mlflow_backend.schedules import by_part
 
@@ -33,7 +33,7 @@ BILLING: Final[Mapping[str, Billing]] = {
 
 def schedules(settings: Settings) -> dict[str, str]:
     """Return the schedule of cron by the job that it starts."""
-    return by_part(settings, backup=BACKUP, verification=VERIFIER, maintenance=MAINTENANCE)
+    return by_part(settings, verification=VERIFIER)
 
 
 def job(settings: Settings, naming: Naming, part: str) -> dict[str, Any]:

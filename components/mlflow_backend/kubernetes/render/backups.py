@@ -12,9 +12,9 @@ from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.backup import job
 from mlflow_backend.backup.job import BackupJob, Bucket
 from mlflow_backend.backup.tool import DEADLINE_S, stack_file
-from mlflow_backend.kubernetes.naming import BACKUP
 from mlflow_backend.kubernetes.render import oneshot, pods, secrets, server, stores
 from mlflow_backend.kubernetes.render.scheduled import scheduled
+from mlflow_backend.schedules import BACKUP
 from mlflow_backend.server import describe
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend import targets
 from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.backup import job, maintain_job
 from mlflow_backend.backup.maintain_job import DEADLINE_S, WAIT_S, MaintainJob
-from mlflow_backend.kubernetes.naming import JOB, MAINTENANCE
+from mlflow_backend.kubernetes.naming import JOB
 from mlflow_backend.kubernetes.render import oneshot, pods, secrets, server, stores
 from mlflow_backend.kubernetes.render.scheduled import scheduled
+from mlflow_backend.schedules import MAINTENANCE
 from mlflow_backend.server import describe, login
 from mlflow_backend.verify.tracking import PREFIX
 
@@ -28,8 +28,6 @@ COMMAND: Final = ("python", f"{TOOL}/{job.TOOL}", TOOL)
 
 def documents(settings: Settings, naming: Naming) -> dict[str, Document]:
     """Return the documents by the part that each is for, in the order in which they are made."""
-    if targets.get(settings.target).maintenance is None:
-        return {}
     pod_template = template(settings, naming)
     found = {"maintenance-tool": tool(settings, naming), MAINTENANCE: pod_template}
     if (schedule := scheduled(settings).get(MAINTENANCE)) is not None:

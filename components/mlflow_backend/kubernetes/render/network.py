@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from mlflow_backend.kubernetes.naming import BACKUP, CACHE, CANDIDATE, DATABASE, JOB, SERVER
+from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, JOB, SERVER
 from mlflow_backend.kubernetes.render import pods, server, stores
+from mlflow_backend.schedules import BACKUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

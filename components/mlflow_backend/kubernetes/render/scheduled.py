@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlflow_backend.kubernetes.naming import BACKUP, MAINTENANCE, VERIFICATION
+from mlflow_backend.kubernetes.naming import VERIFICATION
 from mlflow_backend.schedules import by_part
 
 if TYPE_CHECKING:
@@ -13,4 +13,4 @@ if TYPE_CHECKING:
 
 def scheduled(settings: Settings) -> dict[str, str]:
     """Return the schedule of each work; the part that does it has the work's name."""
-    return by_part(settings, backup=BACKUP, verification=VERIFICATION, maintenance=MAINTENANCE)
+    return by_part(settings, verification=VERIFICATION)

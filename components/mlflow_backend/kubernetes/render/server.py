@@ -7,8 +7,9 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.kubernetes.naming import ACCOUNTS, BACKUP, CANDIDATE, CLIENT, SERVER
+from mlflow_backend.kubernetes.naming import ACCOUNTS, CANDIDATE, CLIENT, SERVER
 from mlflow_backend.kubernetes.render import pods, secrets, stores
+from mlflow_backend.schedules import BACKUP
 from mlflow_backend.server import AccessControl, cache_url, describe
 from mlflow_backend.settings.budget import most_replicas
 from mlflow_backend.settings.server_inputs import server_inputs
