@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
+
+ARTIFACTS: Final = "artifacts"
+"""Where below a backend's root MLflow's own objects are."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from mlflow_backend.bucket_root import BucketRoot  # noqa: TC001 - the codec reads it while the program runs
+from mlflow_backend.bucket_root import ARTIFACTS, BucketRoot
 from mlflow_backend.contract import PlatformFailed, Release
 from mlflow_backend.identity import OBJECT
 from mlflow_backend.locator import Locator
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
     from mlflow_backend.target import Candidate, OneShot, TaskPlatform
 
-ARTIFACTS: Final = "artifacts"
-"""Where below the root MLflow's own objects are."""
 UNKNOWN_VERSION: Final = "unknown"
 
 

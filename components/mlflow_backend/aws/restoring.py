@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.aws.backups import BucketArtifacts, BucketDestination
 from mlflow_backend.backup import hosted
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.deployed import DeployedBackend
-from mlflow_backend.hosted import ARTIFACTS
 
 if TYPE_CHECKING:
     from mlflow_backend.backup.source import DeployedSource, Vault

@@ -1,4 +1,4 @@
-"""The tool of a one-shot task, as an object in the backend's store that a one-shot task fetches. Pure."""
+"""The tools of one-shot tasks, each an object in the backend's store that its task fetches. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.backup import job, maintain_job, verify_job
+from mlflow_backend.backup.job import BackupJob, Bucket
 from mlflow_backend.backup.maintain_job import MaintainJob
 from mlflow_backend.backup.verify_job import ScheduledVerification
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.codec import to_document
 from mlflow_backend.releases.stores import JOBS, ROOT
 from mlflow_backend.verify.extra import extra_check
@@ -20,7 +22,10 @@ from mlflow_backend.verify.tracking import PREFIX
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mlflow_backend.backup.job import BackupJob, Bucket, Cloud
+    from _typeshed import DataclassInstance
+
+    from mlflow_backend.backup.job import Cloud
+    from mlflow_backend.bucket_root import BucketRoot
     from mlflow_backend.settings import Settings
 
 FOLDER: Final = f"{ROOT}/backup"
@@ -52,16 +57,17 @@ class Tool:
     `key` holds a digest of its content, so that a task that is starting finds the one that it was given.
     """
 
+    cloud: Cloud
     bucket: str
     key: str
     job: str
-    settings: str = ""
-    program: str = BACKUP
-    deadline_s: int = DEADLINE_S
+    settings: str
+    program: str
+    deadline_s: int
 
-    def command(self, fetch: str, *, cloud: Cloud) -> tuple[str, ...]:
+    def command(self, fetch: str) -> tuple[str, ...]:
         """Return what a task runs; `fetch` are statements that read the object into `data` (target.OneShot)."""
-        run = _RUN.format(cloud=cloud, program=self.program, deadline_s=self.deadline_s)
+        run = _RUN.format(cloud=self.cloud, program=self.program, deadline_s=self.deadline_s)
         return ("python", "-c", f"{fetch}{run}", self.bucket, self.key)
 
 
@@ -74,73 +80,80 @@ def content(program: str, job_text: str, settings: str, *, cloud: Cloud) -> byte
     return bundle(files, cloud=cloud)
 
 
-def verification(  # noqa: PLR0913 - what is verified, by name
-    settings: Settings,
-    *,
-    store: Bucket,
-    url: str,
-    credentials: Mapping[str, str],
-    access: bool,
-    stack: str,
-    cloud: Cloud,
-) -> Tool:
-    """Return the tool that verifies the backend of a stack as its settings say; users call it at `url`.
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """The tools of one stack's one-shot tasks, each of which does what the settings say.
 
-    `credentials` are references that mean something within the task, `access` says whether a login is asked for.
+    `store` is the backend's root in its bucket, `region` the bucket's, which Cloud Storage does not ask for.
     """
-    checks: Sequence[Any] = [each.model_dump(mode="json") for each in settings.verify.extra_checks]
-    wanted = ScheduledVerification(
-        store=store,
-        subject=Subject(
-            url=url,
-            credentials=credentials,
-            access=access,
-            extra_checks=tuple(map(extra_check, checks)),
-            stack=stack,
-        ),
-        request=VerifyRequest(profile=settings.verify.profile, deadline_s=float(settings.verify.deadline)),
-    )
-    job_text = json.dumps(to_document(wanted), sort_keys=True)
-    return Tool(
-        bucket=store.bucket,
-        # Where its role reads the jobs of other verifications.
-        key=key_of(store, content(VERIFICATION, job_text, "", cloud=cloud), folder=JOBS),
-        job=job_text,
-        program=VERIFICATION,
-        deadline_s=settings.verify.deadline + _BESIDES_S,
-    )
 
+    settings: Settings
+    stack: str
+    store: BucketRoot
+    cloud: Cloud
+    region: str = ""
 
-def maintenance(settings: Settings, *, store: Bucket, artifacts: str, address: str, cloud: Cloud) -> Tool:
-    """Return the tool that maintains a backend: artifacts are below a root as the bucket and the database know it."""
-    wanted = MaintainJob(
-        store=store,
-        artifacts=artifacts,
-        address=address,
-        keep_deleted_days=settings.maintain.keep_deleted_days,
-        at_once=f"{PREFIX}/",
-    )
-    job_text = json.dumps(to_document(wanted), sort_keys=True)
-    return Tool(
-        bucket=store.bucket,
-        key=key_of(store, content(MAINTENANCE, job_text, "", cloud=cloud)),
-        job=job_text,
-        program=MAINTENANCE,
-        deadline_s=maintain_job.DEADLINE_S + maintain_job.WAIT_S,
-    )
+    def backup(self, there: BucketRoot) -> Tool:
+        """Return the tool that takes a backup to a root in a bucket."""
+        wanted = BackupJob(
+            target=self.settings.target,
+            stack=self.stack,
+            store=self._bucket(self.store),
+            artifacts=self.store.prefix(ARTIFACTS),
+            destination=self._bucket(there),
+            recovery_key=str(self.settings.backup.recovery_key),
+        )
+        return self._packed(BACKUP, wanted, deadline_s=DEADLINE_S, file=stack_file(self.settings))
 
+    def verification(self, *, url: str, credentials: Mapping[str, str], access: bool) -> Tool:
+        """Return the tool that verifies the backend that users call at `url`.
 
-def tool(wanted: BackupJob, settings: Settings, *, cloud: Cloud) -> Tool:
-    """Return the tool that does a job for a stack with these settings."""
-    job_text, file = json.dumps(to_document(wanted), sort_keys=True), stack_file(settings)
-    key = key_of(wanted.store, content(BACKUP, job_text, file, cloud=cloud))
-    return Tool(bucket=wanted.store.bucket, key=key, job=job_text, settings=file)
+        `credentials` are references that mean something within the task, `access` says whether a login is asked for.
+        """
+        verify = self.settings.verify
+        checks: Sequence[Any] = [each.model_dump(mode="json") for each in verify.extra_checks]
+        wanted = ScheduledVerification(
+            store=self._bucket(self.store),
+            subject=Subject(
+                url=url,
+                credentials=credentials,
+                access=access,
+                extra_checks=tuple(map(extra_check, checks)),
+                stack=self.stack,
+            ),
+            request=VerifyRequest(profile=verify.profile, deadline_s=float(verify.deadline)),
+        )
+        # In the folder from which its role reads the jobs of other verifications.
+        return self._packed(VERIFICATION, wanted, deadline_s=verify.deadline + _BESIDES_S, folder=JOBS)
 
+    def maintenance(self) -> Tool:
+        """Return the tool that maintains the backend."""
+        wanted = MaintainJob(
+            store=self._bucket(self.store),
+            artifacts=self.store.prefix(ARTIFACTS),
+            address=self.store.address(ARTIFACTS),
+            keep_deleted_days=self.settings.maintain.keep_deleted_days,
+            at_once=f"{PREFIX}/",
+        )
+        return self._packed(MAINTENANCE, wanted, deadline_s=maintain_job.DEADLINE_S + maintain_job.WAIT_S)
 
-def key_of(store: Bucket, packed: bytes, *, folder: str = FOLDER) -> str:
-    """Return the key of a tool with this content in a folder of the backend's store."""
-    below = "/".join(filter(None, [store.root, folder]))
-    return f"{below}/{hashlib.sha256(packed).hexdigest()[:16]}.zip"
+    def _bucket(self, root: BucketRoot) -> Bucket:
+        return Bucket(bucket=root.bucket, root=root.root, region=self.region)
+
+    def _packed(
+        self, program: str, wanted: DataclassInstance, *, deadline_s: int, folder: str = FOLDER, file: str = ""
+    ) -> Tool:
+        text = json.dumps(to_document(wanted), sort_keys=True)
+        digest = hashlib.sha256(content(program, text, file, cloud=self.cloud)).hexdigest()[:16]
+        return Tool(
+            cloud=self.cloud,
+            bucket=self.store.bucket,
+            key=self.store.prefix(f"{folder}/{digest}.zip"),
+            job=text,
+            settings=file,
+            program=program,
+            deadline_s=deadline_s,
+        )
 
 
 def stack_file(settings: Settings) -> str:

@@ -13,6 +13,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from mlflow_backend.backend import Backend, Serving
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.cloudrun import preflight, scheduled, traffic
 from mlflow_backend.cloudrun.locator import locator_of
 from mlflow_backend.cloudrun.platform import CloudRunPlatform
@@ -27,7 +28,7 @@ from mlflow_backend.gcp.identity import Identity
 from mlflow_backend.gcp.monitoring import Monitoring
 from mlflow_backend.gcp.network import Network
 from mlflow_backend.gcp.provider import BackupTool, ServerSecrets
-from mlflow_backend.gcp.render import alerts, arguments, backups, cache, identity, network, scheduler, secrets, storage
+from mlflow_backend.gcp.render import alerts, arguments, backups, cache, identity, network, scheduler, secrets
 from mlflow_backend.gcp.render.secrets import secret_versions
 from mlflow_backend.gcp.scope import Scope, refuse_provider
 from mlflow_backend.gcp.scope import arguments as named
@@ -112,7 +113,7 @@ class CloudRunBackend(Backend):
         self.monitoring = Monitoring(f"{name}-monitoring", self._scope, watched=watched, opts=self._after(self.service))
         self._end_update(self._serving(), after=[self._rollout, *waited])
         self._give_outputs(
-            artifact_root=self.storage.store.address(storage.ARTIFACTS),
+            artifact_root=self.storage.store.address(ARTIFACTS),
             sign_in=access.sign_in(settings, naming),
             preflight=documents(self._findings),
         )

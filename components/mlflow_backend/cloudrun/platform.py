@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.cloudrun import logs, traffic
 from mlflow_backend.cloudrun.history import CloudRunHistory, container_of, release_of
 from mlflow_backend.cloudrun.locator import IDENTITY, SECRET, SIGNED, CloudRunLocator
@@ -22,7 +23,7 @@ from mlflow_backend.gcp.render.identity import DATABASE, SERVER, VERIFIER
 from mlflow_backend.gcp.render.secrets import WAITING_KEYS
 from mlflow_backend.gcp.render.storage import DUMPS
 from mlflow_backend.gcp.store import GcsStore
-from mlflow_backend.hosted import ARTIFACTS, HostedPlatform
+from mlflow_backend.hosted import HostedPlatform
 from mlflow_backend.logged import without_passwords
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from mlflow_backend.schedules import BACKUP

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.backup import hosted
 from mlflow_backend.backup.objects import ObjectArtifacts
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.cloudrun.oneshot import CloudRunJob
 from mlflow_backend.cloudrun.renewal import renewed
 from mlflow_backend.deployed import DeployedBackend
@@ -15,7 +16,6 @@ from mlflow_backend.gcp.render.secrets import BASIC
 from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.gcp.secrets import Secrets
 from mlflow_backend.gcp.vault import SecretManagerVault
-from mlflow_backend.hosted import ARTIFACTS
 from mlflow_backend.server import keys
 
 if TYPE_CHECKING:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from mlflow_backend.backup import tool
-from mlflow_backend.backup.job import Bucket
 from mlflow_backend.backup.maintain_job import WAIT_S
+from mlflow_backend.backup.tool import Tools
 from mlflow_backend.cloudrun.oneshot import drawing, fetching
 from mlflow_backend.gcp.render.identity import VERIFIER
 from mlflow_backend.gcp.render.scheduler import schedules
 from mlflow_backend.gcp.store import FETCH
-from mlflow_backend.hosted import ARTIFACTS
 
 if TYPE_CHECKING:
     from mlflow_backend.backup.tool import Tool
@@ -33,32 +31,22 @@ def verification(settings: Settings, locator: CloudRunLocator) -> Tool | None:
     """Return the tool that verifies; None if nothing verifies the stack on a schedule."""
     if VERIFIER not in schedules(settings):
         return None
-    return tool.verification(
-        settings,
-        store=_store(locator),
+    return _tools(settings, locator).verification(
         url=users_url(settings, locator),
         credentials=locator.credentials_inside,
         access=locator.access != "none" or bool(locator.identity),
-        stack=locator.stack,
-        cloud="gcp",
     )
 
 
 def verify_command(settings: Settings, locator: CloudRunLocator) -> tuple[str, ...]:
     """Return what the job that verifies runs if it is given no other arguments."""
     found = verification(settings, locator)
-    return _UNSCHEDULED if found is None else found.command(fetching(locator), cloud="gcp")
+    return _UNSCHEDULED if found is None else found.command(fetching(locator))
 
 
 def maintenance(settings: Settings, locator: CloudRunLocator) -> Tool:
     """Return the tool that maintains."""
-    return tool.maintenance(
-        settings,
-        store=_store(locator),
-        artifacts=locator.store.prefix(ARTIFACTS),
-        address=locator.store.address(ARTIFACTS),
-        cloud="gcp",
-    )
+    return _tools(settings, locator).maintenance()
 
 
 def maintain_command(settings: Settings, locator: CloudRunLocator) -> tuple[str, ...]:
@@ -67,8 +55,8 @@ def maintain_command(settings: Settings, locator: CloudRunLocator) -> tuple[str,
     Behind Google's check MLflow's client has a token that is drawn once, and good for an hour.
     """
     fetch = FETCH + (drawing(_TOKEN, locator.audience) if locator.identity == "iam" else "")
-    return (*maintenance(settings, locator).command(fetch, cloud="gcp"), "--wait", str(WAIT_S))
+    return (*maintenance(settings, locator).command(fetch), "--wait", str(WAIT_S))
 
 
-def _store(locator: CloudRunLocator) -> Bucket:
-    return Bucket(bucket=locator.bucket, root=locator.root)
+def _tools(settings: Settings, locator: CloudRunLocator) -> Tools:
+    return Tools(settings=settings, stack=locator.stack, store=locator.store, cloud="gcp")

@@ -28,6 +28,7 @@ from mlflow_backend.aws.scope import Scope
 from mlflow_backend.aws.storage import Storage
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.backend import Backend, Serving
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.dynamic import document_of
 from mlflow_backend.ecs.history import describe
 from mlflow_backend.ecs.locator import EcsLocator, locator_of
@@ -39,7 +40,7 @@ from mlflow_backend.ecs.refusals import naming_of
 from mlflow_backend.ecs.render import containers, policies, roles, scheduled, tasks
 from mlflow_backend.ecs.render import service as render
 from mlflow_backend.ecs.service import Service
-from mlflow_backend.hosted import ARTIFACTS, report_path
+from mlflow_backend.hosted import report_path
 from mlflow_backend.preflight.provider import Preflight
 from mlflow_backend.releases import pins
 from mlflow_backend.settings import refuse_broken

@@ -11,7 +11,8 @@ from mlflow_backend.aws.render.network import tasks_call_balancer
 from mlflow_backend.aws.render.policies import S3Root
 from mlflow_backend.ecs.history import ServiceName
 from mlflow_backend.ecs.oneshot import Network  # noqa: TC001 - the codec reads it while the program runs
-from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS, VERIFY
+from mlflow_backend.ecs.render.scheduled import VERIFY
+from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS
 from mlflow_backend.hosted import HostedLocator
 from mlflow_backend.schedules import BACKUP, MAINTENANCE
 

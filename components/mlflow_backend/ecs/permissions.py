@@ -19,7 +19,8 @@ from mlflow_backend.aws.permissions.grant import (
 )
 from mlflow_backend.aws.render.scheduler import SCHEDULER
 from mlflow_backend.ecs.render.policies import BACKUP_ROLES, ROLES
-from mlflow_backend.ecs.render.tasks import DATABASE, ONE_SHOTS, SERVER, VERIFY
+from mlflow_backend.ecs.render.scheduled import VERIFY
+from mlflow_backend.ecs.render.tasks import DATABASE, ONE_SHOTS, SERVER
 from mlflow_backend.schedules import BACKUP, MAINTENANCE
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from mlflow_backend.aws import parameters, secret_values
 from mlflow_backend.aws.log_group import LogGroup
 from mlflow_backend.aws.render.balancer import LONGEST_DEREGISTRATION_S, rollout_deadline
 from mlflow_backend.aws.store import FETCH, S3Store
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.ecs.database_task import database_task
 from mlflow_backend.ecs.history import EcsHistory, describe, find_service
@@ -23,10 +24,10 @@ from mlflow_backend.ecs.locator import EcsLocator
 from mlflow_backend.ecs.logs import PARTS, EcsLogs
 from mlflow_backend.ecs.oneshot import EcsTask
 from mlflow_backend.ecs.reasons import STATES, known_tasks, outcome_of
-from mlflow_backend.ecs.render.backups import SECRETS
-from mlflow_backend.ecs.render.tasks import ONE_SHOTS, VERIFY
+from mlflow_backend.ecs.render.scheduled import VERIFY
+from mlflow_backend.ecs.render.tasks import BACKED_UP, ONE_SHOTS
 from mlflow_backend.ecs.scale import Scale
-from mlflow_backend.hosted import ARTIFACTS, HostedPlatform, StoreReader
+from mlflow_backend.hosted import HostedPlatform, StoreReader
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.stores import DUMPS
@@ -182,7 +183,7 @@ class EcsPlatform(HostedPlatform, EcsHistory):
 
         locator = self.locator
         vault = SecretVault(
-            connection=locator.connection, names=SECRETS, secret=locator.secret, api_keys=locator.api_keys
+            connection=locator.connection, names=BACKED_UP, secret=locator.secret, api_keys=locator.api_keys
         )
         return source_of(self, task=database_task(self.clients, locator, None), vault=vault, settings=settings)
 

@@ -110,7 +110,7 @@ class Service(pulumi.ComponentResource):
         self.one_shots[part] = self._define(part, task, needed, ignored=[])
         if tool is not None and part in self._expressions:
             more = scheduled.ARGUMENTS.get(part, ())
-            command = tool.apply(lambda each: scheduler.override(part, (*each.command(FETCH, cloud="aws"), *more)))
+            command = tool.apply(lambda each: scheduler.override(part, (*each.command(FETCH), *more)))
             self._schedule(part, self.one_shots[part], command=command)
 
     def _make_starter(self) -> Identity | None:

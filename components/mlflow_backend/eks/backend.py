@@ -28,6 +28,7 @@ from mlflow_backend.aws.render.network import CACHE_PORT, DATABASE_PORT
 from mlflow_backend.aws.scope import Placement, Scope
 from mlflow_backend.aws.storage import Storage
 from mlflow_backend.backend import Backend
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.eks import addons, preflight
 from mlflow_backend.eks.connection import EksConnection
 from mlflow_backend.eks.locator import EksLocator, eks_locator
@@ -49,7 +50,6 @@ from mlflow_backend.eks.within import (
     without_balancer,
 )
 from mlflow_backend.findings import documents
-from mlflow_backend.hosted import ARTIFACTS
 from mlflow_backend.kubernetes.preflight import monitors, refuse
 from mlflow_backend.kubernetes.render import server
 from mlflow_backend.kubernetes.workload import Workload, pinned_release, refuse_cluster_provider

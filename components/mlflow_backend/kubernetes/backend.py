@@ -9,8 +9,8 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from mlflow_backend.backend import Backend
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.findings import documents
-from mlflow_backend.hosted import ARTIFACTS
 from mlflow_backend.kubernetes import preflight, secrets
 from mlflow_backend.kubernetes.locator import locator_of
 from mlflow_backend.kubernetes.naming import SERVER

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.clients import store_client
 from mlflow_backend.aws.store import S3Store
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.hosted import ARTIFACTS, HostedPlatform
+from mlflow_backend.hosted import HostedPlatform
 from mlflow_backend.kubernetes import scheduled, secrets, stores, unavailable
 from mlflow_backend.kubernetes.api import Api
 from mlflow_backend.kubernetes.ending import pods_ended

@@ -17,7 +17,7 @@ from mlflow_backend.aws.provider import ServerSecretsProvider
 from mlflow_backend.aws.render.secrets import IN_FORCE, SERVER_SECRETS
 from mlflow_backend.aws.vault import SecretVault
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.ecs.render.backups import SECRETS
+from mlflow_backend.ecs.render.tasks import BACKED_UP
 from tests.rig.aws import labels
 from tests.rig.patches import Patches
 
@@ -39,7 +39,7 @@ class Backend:
     def __init__(self) -> None:
         created = ServerSecretsProvider().create(PROPS)
         self.arn, self.outputs = created.id, dict(created.outs or {})
-        self.vault = SecretVault(connection=Connection(REGION), secret=self.arn, names=SECRETS)
+        self.vault = SecretVault(connection=Connection(REGION), secret=self.arn, names=BACKED_UP)
         self.client = boto3.client("secretsmanager", region_name=REGION)
 
     def held(self, stage: str) -> dict[str, str]:
@@ -128,7 +128,7 @@ def test_keys_that_wait_for_an_update_do_not_replace_those_of_the_backup(backend
     assert backend.vault.read() == TAKEN
 
 
-@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("name", BACKED_UP)
 def test_a_secret_that_no_server_could_start_with_changes_nothing(backend: Backend, name: str) -> None:
     """The message names the key and not the value."""
     before = backend.held(IN_FORCE)

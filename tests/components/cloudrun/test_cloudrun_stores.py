@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.gcp.render import cache, database, identity, network, secrets, storage
 from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.server import cache_url
@@ -105,7 +106,7 @@ def test_a_bucket_is_closed_and_keeps_what_was_overwritten() -> None:
 def test_an_adopted_bucket_is_used_below_its_prefix() -> None:
     """Two backends may share one."""
     found = storage.store(changed("adopted", {}), NAMING)
-    assert found.address(storage.ARTIFACTS) == "gs://team-bucket/ml/flow/artifacts"
+    assert found.address(ARTIFACTS) == "gs://team-bucket/ml/flow/artifacts"
 
 
 @pytest.mark.parametrize(

@@ -16,15 +16,16 @@ from moto.server import ThreadedMotoServer
 from mlflow_backend.aws.store import FETCH
 from mlflow_backend.backup.tool import DEADLINE_S
 from mlflow_backend.ecs.provider import BackupToolProvider
-from mlflow_backend.ecs.render import backups
+from mlflow_backend.ecs.render import scheduled
+from mlflow_backend.schedules import BACKUP
 from tests.components.ecs.stacks import REGION, naming_of, settings_of, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VARIANT = "everything"
-TOOL = backups.tool(settings_of(VARIANT), naming_of(VARIANT), store_of(VARIANT))
-COMMAND = TOOL.command(FETCH, cloud="aws")
+TOOL = scheduled.tools(settings_of(VARIANT), naming_of(VARIANT))[BACKUP](store_of(VARIANT), "")
+COMMAND = TOOL.command(FETCH)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from mlflow_backend.ecs.oneshot import EcsTask
 from mlflow_backend.ecs.platform import EcsPlatform
 from mlflow_backend.ecs.reasons import outcome_of
 from mlflow_backend.ecs.refusals import refuse_unsupported
-from mlflow_backend.ecs.render import backups, roles, scheduled
+from mlflow_backend.ecs.render import roles, scheduled, tasks
 from mlflow_backend.kubernetes.render.secrets import ALWAYS
 from mlflow_backend.releases.lease import LEASE
 from mlflow_backend.schedules import BACKUP
@@ -34,6 +34,7 @@ from tests.components.ecs.stacks import container_of, naming_of, secret_arn, set
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlflow_backend.backup.tool import Tool
     from mlflow_backend.settings import Settings
 
 VARIANT = "everything"
@@ -75,12 +76,12 @@ def test_the_task_has_secrets_by_reference_and_its_tool_by_digest() -> None:
     """Another job is another object, so that a task that starts meanwhile finds its own."""
     container = container_of(tasks_of(VARIANT)[BACKUP])
     references = {each["name"]: each["valueFrom"] for each in container["secrets"]}
-    assert {job.variable(name) for name in backups.SECRETS} | {"PGPASSWORD"} <= references.keys()
+    assert {job.variable(name) for name in tasks.BACKED_UP} | {"PGPASSWORD"} <= references.keys()
     assert "admin-password" in references[job.variable("admin-password")]
     assert not {name for name in references if "ADMIN_USER" in name and "BACKED_UP" not in name}
-    tool = backups.tool(settings_of(VARIANT), NAMING, store_of(VARIANT))
+    tool = _tool(settings_of(VARIANT))
     assert container["command"][-2:] == [tool.bucket, tool.key]
-    other = backups.tool(_with(settings_of(VARIANT), destination="s3://third/team"), NAMING, store_of(VARIANT))
+    other = _tool(_with(settings_of(VARIANT), destination="s3://third/team"))
     assert other.key != tool.key
 
 
@@ -101,7 +102,7 @@ def test_hashes_of_api_keys_are_backed_up_as_a_whole() -> None:
 
 def test_the_tool_is_what_the_task_unpacks() -> None:
     """Modules, the job and the stack's settings; its job names the stack's own root at the destination."""
-    tool = backups.tool(settings_of(VARIANT), NAMING, store_of(VARIANT))
+    tool = _tool(settings_of(VARIANT))
     packed = zipfile.ZipFile(io.BytesIO(content(tool.program, tool.job, tool.settings, cloud="aws")))
     assert {"mlflow_backend/aws/backup_task.py", job.JOB, job.SETTINGS} <= set(packed.namelist())
     found = json.loads(packed.read(job.JOB))
@@ -117,9 +118,9 @@ def test_no_backup_outlasts_its_lock() -> None:
 
 def test_the_task_reads_its_secrets_by_their_names() -> None:
     """What is sealed has the names that a restore asks for, a cluster's too, and nothing else of the environment."""
-    assert set(backups.SECRETS) == set(ALWAYS)
-    given = {job.variable(name): name for name in backups.SECRETS} | {"PGPASSWORD": "no"}
-    assert Given(given).read() == {name: name for name in backups.SECRETS}
+    assert set(tasks.BACKED_UP) == set(ALWAYS)
+    given = {job.variable(name): name for name in tasks.BACKED_UP} | {"PGPASSWORD": "no"}
+    assert Given(given).read() == {name: name for name in tasks.BACKED_UP}
 
 
 NOW = datetime(2026, 11, 29, 2, 0, tzinfo=UTC)
@@ -143,6 +144,10 @@ NOW = datetime(2026, 11, 29, 2, 0, tzinfo=UTC)
 def test_status_says_how_the_last_task_went(task: dict[str, Any], words: str) -> None:
     """One that never ran is failed by ECS's own words."""
     assert outcome_of({"createdAt": NOW, **task}) == words
+
+
+def _tool(settings: Settings) -> Tool:
+    return scheduled.tools(settings, NAMING)[BACKUP](store_of(VARIANT), "")
 
 
 def _with(settings: Settings, **changes: Any) -> Settings:

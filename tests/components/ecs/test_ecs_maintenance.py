@@ -21,8 +21,8 @@ from mlflow_backend.contract import Refused
 from mlflow_backend.ecs.oneshot import EcsTask
 from mlflow_backend.ecs.platform import EcsPlatform
 from mlflow_backend.ecs.refusals import refuse_unsupported
-from mlflow_backend.ecs.render import maintenance, roles, scheduled
-from mlflow_backend.ecs.render.tasks import VERIFY
+from mlflow_backend.ecs.render import roles, scheduled
+from mlflow_backend.ecs.render.scheduled import VERIFY
 from mlflow_backend.releases.lease import LEASE
 from mlflow_backend.schedules import MAINTENANCE
 from mlflow_backend.target import Finished
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VARIANT = "everything"
-TOOL = maintenance.tool(settings_of(VARIANT), naming_of(VARIANT), store_of(VARIANT))
+TOOL = scheduled.tools(settings_of(VARIANT), naming_of(VARIANT))[MAINTENANCE](store_of(VARIANT), "")
 
 
 def test_the_tool_is_what_the_task_unpacks() -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlflow_backend.aws.render import backups, policies, scheduler, storage
-from mlflow_backend.aws.render.policies import ARTIFACTS, LEDGER, S3Root
+from mlflow_backend.aws.render.policies import LEDGER, S3Root
 from mlflow_backend.backup.tool import FOLDER
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.ecs.render import policies as ecs_policies
 from tests.components.ecs.simulator import Question, ask
 from tests.components.ecs.stacks import ACCOUNT, naming_of, secret_arn, settings_of, store_of

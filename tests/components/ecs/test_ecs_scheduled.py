@@ -17,7 +17,7 @@ from mlflow_backend.backup.verify_job import ScheduledVerification
 from mlflow_backend.codec import from_document
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs.refusals import refuse_unsupported
-from mlflow_backend.ecs.render import scheduled, verification
+from mlflow_backend.ecs.render import scheduled
 from tests.components.ecs.stacks import naming_of, settings_of, store_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 VARIANT, URL = "internal", "http://internal-balancer.example.com/ml"
 NAMING = naming_of(VARIANT)
-TOOL = verification.tool(settings_of(VARIANT), NAMING, store_of(VARIANT), URL)
+TOOL = scheduled.tools(settings_of(VARIANT), NAMING)["verify"](store_of(VARIANT), URL)
 
 
 def test_a_verification_is_told_what_an_update_tells_it() -> None:
@@ -43,7 +43,7 @@ def test_the_schedule_gives_the_task_another_command() -> None:
     """The task that verifies for an update is the one that verifies on a schedule."""
     found = scheduler.schedule(
         NAMING, "verify", "cron(30 * * * ? *)", cluster="c", role="r", definition="d", network={},
-        command=scheduler.override("verify", TOOL.command(FETCH, cloud="aws")),
+        command=scheduler.override("verify", TOOL.command(FETCH)),
     )  # fmt: skip
     (override,) = json.loads(found["target"]["input"])["containerOverrides"]
     assert (override["name"], override["command"][-2:]) == ("verify", [TOOL.bucket, TOOL.key])

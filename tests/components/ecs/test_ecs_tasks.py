@@ -15,7 +15,7 @@ from mlflow_backend.aws.render.secrets import SecretSource
 from mlflow_backend.aws.secrets import IN_FORCE
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs.render import containers, tasks
-from mlflow_backend.ecs.render.containers import SECRETS_LABEL, Container, Logs
+from mlflow_backend.ecs.render.containers import SECRETS_LABEL, Container
 from mlflow_backend.server import Probe, SecretTemplate
 from tests.components.ecs.lint import findings
 from tests.components.ecs.stacks import (
@@ -126,7 +126,8 @@ def test_definitions_have_one_spelling() -> None:
             command=("x",),
             environment=dict(sorted(entries.items(), reverse=bool(order))),
             secrets=dict(sorted(sources.items(), reverse=bool(order))),
-            logs=Logs(group="g", region="r", prefix="p"),
+            log_group="g",
+            region="r",
             stop_timeout_s=10,
             labels=dict(sorted(entries.items(), reverse=bool(order))),
         )
@@ -148,7 +149,8 @@ def test_a_name_both_plain_and_secret_is_refused() -> None:
         command=("x",),
         environment={"A": "1"},
         secrets={"A": SecretSource(arn="arn:x", key="a")},
-        logs=Logs(group="g", region="r", prefix="p"),
+        log_group="g",
+        region="r",
         stop_timeout_s=10,
     )
     with pytest.raises(ValueError, match="both plain and secret"):

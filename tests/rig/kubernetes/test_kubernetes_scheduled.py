@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from mlflow_backend.hosted import ARTIFACTS
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.identity import OBJECT, object_of
 from mlflow_backend.kubernetes.naming import JOB, VERIFICATION
 from mlflow_backend.schedules import MAINTENANCE

@@ -20,7 +20,8 @@ from mlflow_backend.aws.permissions.grant import (
 )
 from mlflow_backend.aws.render import storage
 from mlflow_backend.aws.render.database import protected
-from mlflow_backend.aws.render.policies import ARTIFACTS, BACKEND
+from mlflow_backend.aws.render.policies import BACKEND
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.identity import OBJECT
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlflow_backend.aws.render import policies
-from mlflow_backend.aws.render.policies import ARTIFACTS, S3Root
+from mlflow_backend.aws.render.policies import S3Root
 from mlflow_backend.backup.tool import FOLDER
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.releases.stores import LEDGER, LOCKS, NEWEST, STAGING
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.bucket_root import BucketRoot
+from mlflow_backend.bucket_root import ARTIFACTS, BucketRoot
 from mlflow_backend.contract import UsageError
 from mlflow_backend.identity import OBJECT
 from mlflow_backend.image_reference import parse
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 Statement = Mapping[str, Any]
 Document = dict[str, Any]
 
-ARTIFACTS: Final = "artifacts"
 BACKEND: Final = "_backend"
 DUMPS: Final = f"{BACKEND}/dumps"
 JOBS: Final = f"{BACKEND}/verify"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.cloudrun.render.containers import ca_path
 from mlflow_backend.cloudrun.render.size import server_size
 from mlflow_backend.gcp.render.cache import cache_address
 from mlflow_backend.gcp.render.database import database_address
 from mlflow_backend.gcp.render.secrets import API_KEYS, CACHE_CA
-from mlflow_backend.gcp.render.storage import ARTIFACTS
 from mlflow_backend.server import AccessControl, ArtifactStore
 from mlflow_backend.settings.server_inputs import server_inputs
 

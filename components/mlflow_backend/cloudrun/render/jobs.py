@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.backup import job, maintain_job
-from mlflow_backend.backup.tool import DEADLINE_S, tool
+from mlflow_backend.backup.tool import DEADLINE_S, Tools
 from mlflow_backend.cloudrun.render import containers
 from mlflow_backend.cloudrun.render.containers import TEMPORARY, Body
 from mlflow_backend.cloudrun.render.inputs import inputs_of
@@ -94,7 +94,7 @@ def backup_job(settings: Settings, naming: Naming, surroundings: Surroundings) -
         newest = SecretVersion(secret=naming.secret(API_KEYS), version="latest")
         found = replace(found, secrets={**found.secrets, API_KEYS: newest})
     return _job(
-        settings, naming, found, account=BACKUP, argv=backup_tool(settings, naming).command(FETCH, cloud="gcp"),
+        settings, naming, found, account=BACKUP, argv=backup_tool(settings, naming).command(FETCH),
         environment={**_server(settings, naming, found).environment, **containers.database_tls(found.secrets)},
         variables={
             "PGPASSWORD": DATABASE_PASSWORD, **keys.VARIABLES, **{job.variable(name): name for name in backed_up},
@@ -123,16 +123,8 @@ def maintenance_job(
 
 def backup_tool(settings: Settings, naming: Naming) -> Tool:
     """Return the tool that the job of backups fetches."""
-    store, there = storage.store(settings, naming), backups.destination(settings, naming.stack)
-    wanted = job.BackupJob(
-        target=settings.target,
-        stack=naming.stack,
-        store=job.Bucket(bucket=store.bucket, root=store.root),
-        artifacts=store.prefix(storage.ARTIFACTS),
-        destination=job.Bucket(bucket=there.bucket, root=there.root),
-        recovery_key=str(settings.backup.recovery_key),
-    )
-    return tool(wanted, settings, cloud="gcp")
+    made = Tools(settings=settings, stack=naming.stack, store=storage.store(settings, naming), cloud="gcp")
+    return made.backup(backups.destination(settings, naming.stack))
 
 
 def _server(settings: Settings, naming: Naming, found: Surroundings) -> ServerDescription:

@@ -40,15 +40,6 @@ SECRETS_LABEL: Final = "mlflow-backend.secrets"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Logs:
-    """Where a container's output goes."""
-
-    group: str
-    region: str
-    prefix: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Container:
     """What one container is, in this project's words. `health` is a command that ends with 0 when all is well.
 
@@ -60,7 +51,8 @@ class Container:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     secrets: Mapping[str, SecretSource]
-    logs: Logs
+    log_group: str
+    region: str
     stop_timeout_s: int
     port: int | None = None
     health: tuple[str, ...] = ()
@@ -94,7 +86,7 @@ def definition(container: Container) -> Definition:
         "systemControls": [],
         "dockerLabels": dict(sorted({**container.labels, **_followed(container.secrets)}.items())),
         "stopTimeout": container.stop_timeout_s,
-        "logConfiguration": _logging(container.logs),
+        "logConfiguration": _logging(container),
     }
     if container.registry_secret is not None:
         found["repositoryCredentials"] = {"credentialsParameter": container.registry_secret}
@@ -178,11 +170,11 @@ def _followed(secrets: Mapping[str, SecretSource]) -> dict[str, str]:
     return {SECRETS_LABEL: " ".join(versions)} if versions else {}
 
 
-def _logging(logs: Logs) -> dict[str, Any]:
+def _logging(container: Container) -> dict[str, Any]:
     options = {
-        "awslogs-group": logs.group,
-        "awslogs-region": logs.region,
-        "awslogs-stream-prefix": logs.prefix,
+        "awslogs-group": container.log_group,
+        "awslogs-region": container.region,
+        "awslogs-stream-prefix": container.name,
         # A server whose log service is slow keeps serving; what does not fit the buffer is dropped.
         "max-buffer-size": _LOG_BUFFER,
         "mode": "non-blocking",

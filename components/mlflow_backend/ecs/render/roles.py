@@ -17,8 +17,7 @@ from mlflow_backend.aws.render.roles import Role
 from mlflow_backend.aws.render.scheduler import SCHEDULER, starter
 from mlflow_backend.backup.tool import FOLDER
 from mlflow_backend.ecs.render import policies
-from mlflow_backend.ecs.render.scheduled import schedules
-from mlflow_backend.ecs.render.tasks import VERIFY
+from mlflow_backend.ecs.render.scheduled import VERIFY, schedules
 from mlflow_backend.schedules import BACKUP, MAINTENANCE
 
 if TYPE_CHECKING:

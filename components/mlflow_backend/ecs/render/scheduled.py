@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.aws.render.backups import destination
 from mlflow_backend.aws.render.network import tasks_call_balancer
 from mlflow_backend.aws.render.scheduler import expression
-from mlflow_backend.ecs.render import backups, maintenance, verification
-from mlflow_backend.ecs.render.tasks import VERIFY
+from mlflow_backend.backup.maintain_job import WAIT_S
+from mlflow_backend.backup.tool import Tools
 from mlflow_backend.schedules import BACKUP, MAINTENANCE, by_part
+from mlflow_backend.server import login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from mlflow_backend.backup.tool import Tool
     from mlflow_backend.settings import Settings
 
-ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {MAINTENANCE: maintenance.ON_SCHEDULE}
+VERIFY: Final = "verify"
+"""The one-shot task that verifies inside the network, for an update and on a schedule."""
+ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {MAINTENANCE: ("--wait", str(WAIT_S))}
 """What a schedule adds to the command of the part that it starts."""
 
 
@@ -36,11 +39,19 @@ def expressions(settings: Settings) -> dict[str, str]:
 
 def tools(settings: Settings, naming: Naming) -> dict[str, Callable[[S3Root, str], Tool]]:
     """Return what makes the tool of each part that runs one, of the store and the URL of the balancer."""
+
+    def made(store: S3Root) -> Tools:
+        return Tools(settings=settings, stack=naming.stack, store=store, cloud="aws", region=naming.region)
+
+    mode = settings.access.mode
     found: dict[str, Callable[[S3Root, str], Tool]] = {}
     if VERIFY in schedules(settings):
-        found[VERIFY] = partial(verification.tool, settings, naming)
+        found[VERIFY] = lambda store, url: made(store).verification(
+            url=url, credentials=login.references_inside(mode), access=mode != "none"
+        )
     if settings.backup.destination is not None:
-        found[BACKUP] = lambda store, _: backups.tool(settings, naming, store)
+        found[BACKUP] = lambda store, _: made(store).backup(destination(settings, naming.stack))
+    # Artifacts are removed through the servers, as users do.
     if tasks_call_balancer(settings):
-        found[MAINTENANCE] = lambda store, _: maintenance.tool(settings, naming, store)
+        found[MAINTENANCE] = lambda store, _: made(store).maintenance()
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.render import storage
@@ -12,14 +13,15 @@ from mlflow_backend.aws.render.balancer import LONGEST_FARGATE_STOP_S, public_ur
 from mlflow_backend.aws.render.cache import cache_address
 from mlflow_backend.aws.render.database import database_address
 from mlflow_backend.aws.render.network import SERVER_PORT
-from mlflow_backend.aws.render.policies import ARTIFACTS, DUMPS
+from mlflow_backend.aws.render.policies import DUMPS
 from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD, SERVER_SECRETS, SecretSource
 from mlflow_backend.aws.store import FETCH
 from mlflow_backend.backup import job
 from mlflow_backend.backup.bundle import API_KEYS
-from mlflow_backend.ecs.render import containers, maintenance
-from mlflow_backend.ecs.render.backups import DISK_GIB, SECRETS, tool
-from mlflow_backend.ecs.render.containers import Container, Logs
+from mlflow_backend.bucket_root import ARTIFACTS
+from mlflow_backend.ecs.render import containers, scheduled
+from mlflow_backend.ecs.render.containers import Container
+from mlflow_backend.ecs.render.scheduled import VERIFY
 from mlflow_backend.ecs.render.size import fargate_size
 from mlflow_backend.migrate.tool import COMMAND
 from mlflow_backend.schedules import BACKUP, MAINTENANCE
@@ -27,7 +29,7 @@ from mlflow_backend.server import AccessControl, ArtifactStore, cache_url, descr
 from mlflow_backend.settings.server_inputs import server_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.render.policies import S3Root
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
 SERVER: Final = "server"
 DATABASE: Final = "database"
-VERIFY: Final = "verify"
 TASKS: Final = "tasks"
 """Log group of all one-shot tasks."""
 
@@ -51,7 +52,13 @@ _TASK_SIZE: Final = (TASK_CPU, 1024)
 # Room for uploads that are spooled: Fargate's own 20 GiB are shared with the image.
 SPOOL_GIB: Final = 40
 
-_DISKS: Final[Mapping[str, int]] = {SERVER: SPOOL_GIB, BACKUP: DISK_GIB}
+BACKUP_GIB: Final = 200
+"""Fargate's most (Amazon ECS developer guide, 'Fargate task ephemeral storage'): one sealed dump, or one artifact."""
+
+_DISKS: Final[Mapping[str, int]] = {SERVER: SPOOL_GIB, BACKUP: BACKUP_GIB}
+
+BACKED_UP: Final = tuple(name for name in SERVER_SECRETS if name not in {DATABASE_PASSWORD, login.VERIFICATION_KEY})
+"""The secrets that users and their data know a backend by; the others are between its own parts."""
 
 ONE_SHOTS: Final[Mapping[str, str]] = {DATABASE: "tasks", VERIFY: "verify", BACKUP: BACKUP, MAINTENANCE: MAINTENANCE}
 """One-shot task -> its role; the one that starts it is called the same with `-execution`."""
@@ -85,6 +92,10 @@ class TaskDependencies:
     def secret(self, name: str) -> SecretSource:
         """Return one of the server's secrets."""
         return replace(self.server_secret, key=name)
+
+    def secrets(self, names: Mapping[str, str]) -> dict[str, SecretSource]:
+        """Return one of them for each variable that names it."""
+        return {variable: self.secret(name) for variable, name in names.items()}
 
     @property
     def password(self) -> SecretSource:
@@ -124,15 +135,10 @@ def definitions(
     server = describe(inputs)
     composed = {} if inputs.cache is None else {cache_url(inputs.cache).text: drawn.cache_secret}
     size = fargate_size(cpu=settings.server.cpu, memory=settings.server.memory, need_mib=server.memory_mib)
-    made = [
-        (_server(settings, naming, server, drawn, composed=composed, release=release), size),
-        (_database(settings, naming, server, drawn), _TASK_SIZE),
-        (_verify(settings, naming, drawn), _TASK_SIZE),
-    ]
-    if settings.backup.destination is not None:
-        made.append((_backup(settings, naming, server, drawn), _TASK_SIZE))
-    if MAINTENANCE in drawn.roles:
-        made.append((_maintenance(settings, naming, server, drawn), _TASK_SIZE))
+    made = [(_server(settings, naming, server, drawn, composed=composed, release=release), size)]
+    # The identity of a release is asked of the server's task alone, which packs no tools.
+    if _ROLES[DATABASE] in drawn.roles:
+        made += [(each, _TASK_SIZE) for each in _one_shots(settings, naming, server, drawn)]
     return {
         container.name: {
             **fixed(settings, naming, container.name),
@@ -195,7 +201,8 @@ def _server(  # noqa: PLR0913 - what the container is made of, by name
         command=server.argv,
         environment={**server.environment, "TMPDIR": containers.SPOOL},
         secrets=containers.secret_sources(server.secret_environment, single=single, composed=composed),
-        logs=Logs(group=naming.log_group(SERVER), region=naming.region, prefix=SERVER),
+        log_group=naming.log_group(SERVER),
+        region=naming.region,
         stop_timeout_s=stop_timeout(server.stop_timeout_s),
         port=server.port,
         health=containers.health_command(port=server.port, liveness=server.liveness, readiness=server.readiness),
@@ -205,75 +212,60 @@ def _server(  # noqa: PLR0913 - what the container is made of, by name
     )
 
 
-def _database(settings: Settings, naming: Naming, server: ServerDescription, drawn: TaskDependencies) -> Container:
-    """Return the container that reads, migrates, dumps and restores the database.
+def _one_shots(
+    settings: Settings, naming: Naming, server: ServerDescription, drawn: TaskDependencies
+) -> Iterator[Container]:
+    """Give the containers of the one-shot tasks.
 
-    It has the server's own environment, so that both mean the same database, and besides the keys in force the former
-    ones: a restored dump is re-encrypted. The command here only reads: each run names its own.
+    All but the one that verifies have the server's own environment, so that they mean the same database. The commands
+    of the first two only read: each run names its own, and what is verified comes with it
+    (mlflow_backend/verification/inside.py).
     """
-    encryption = {**keys.VARIABLES, keys.FORMER_VARIABLE: keys.FORMER}
-    secrets = {"PGPASSWORD": drawn.password} | {variable: drawn.secret(name) for variable, name in encryption.items()}
+    one_shot = partial(_one_shot, settings, naming, drawn)
+    mode, tools = settings.access.mode, scheduled.tools(settings, naming)
+    known = {"PGPASSWORD": drawn.password, **drawn.secrets(keys.VARIABLES)}
+    # A restored dump is re-encrypted, for which the former keys are needed too.
+    read = {**known, keys.FORMER_VARIABLE: drawn.secret(keys.FORMER)}
     if drawn.admin_secret is not None:
-        secrets |= {
-            "MLFLOW_BACKEND_ADMIN_USER": SecretSource(arn=drawn.admin_secret, key="username"),
-            "MLFLOW_BACKEND_ADMIN_PASSWORD": SecretSource(arn=drawn.admin_secret, key="password"),
+        read |= {
+            f"MLFLOW_BACKEND_ADMIN_{part.upper()}": SecretSource(arn=drawn.admin_secret, key=key)
+            for part, key in (("user", "username"), ("password", "password"))
         }
-    environment = {**server.environment, "MLFLOW_BACKEND_DUMPS": drawn.store.address(DUMPS)}
-    container = _one_shot(settings, naming, DATABASE, drawn)
-    return replace(
-        container,
-        command=(*COMMAND, "status"),
-        environment={**container.environment, **environment},
-        secrets=secrets,
-    )
+    dumps = {"MLFLOW_BACKEND_DUMPS": drawn.store.address(DUMPS)}
+    yield one_shot(DATABASE, (*COMMAND, "status"), environment={**server.environment, **dumps}, secrets=read)
+    region = {"AWS_DEFAULT_REGION": naming.region, "AWS_REGION": naming.region, "PYTHONUNBUFFERED": "1"}
+    yield one_shot(VERIFY, ("python", "--version"), environment=region, secrets=drawn.secrets(login.variables(mode)))
+    if BACKUP in tools:
+        backed_up = {job.variable(name): drawn.secret(name) for name in BACKED_UP}
+        if mode == "token" and drawn.api_keys is not None:
+            backed_up[job.variable(API_KEYS)] = SecretSource(arn=drawn.api_keys, key="")
+        command = tools[BACKUP](drawn.store, drawn.url).command(FETCH)
+        yield one_shot(BACKUP, command, environment=server.environment, secrets={**known, **backed_up})
+    if MAINTENANCE in tools:
+        command = tools[MAINTENANCE](drawn.store, drawn.url).command(FETCH)
+        called = drawn.secrets(login.client_variables(mode))
+        environment = {**server.environment, "MLFLOW_TRACKING_URI": drawn.url}
+        yield one_shot(MAINTENANCE, command, environment=environment, secrets={**known, **called})
 
 
-def _verify(settings: Settings, naming: Naming, drawn: TaskDependencies) -> Container:
-    """Return the container that verifies from inside the network.
-
-    Each run names its command: what is checked comes with it (mlflow_backend/verification/inside.py).
-    """
-    environment = {"AWS_DEFAULT_REGION": naming.region, "AWS_REGION": naming.region, "PYTHONUNBUFFERED": "1"}
-    container = _one_shot(settings, naming, VERIFY, drawn)
-    secrets = {variable: drawn.secret(name) for variable, name in login.variables(settings.access.mode).items()}
-    return replace(container, environment={**container.environment, **environment}, secrets=secrets)
-
-
-def _backup(settings: Settings, naming: Naming, server: ServerDescription, drawn: TaskDependencies) -> Container:
-    """Return the container that takes a backup: with the server's own database, and what users know it by."""
-    encryption = {variable: drawn.secret(name) for variable, name in keys.VARIABLES.items()}
-    backed_up = {job.variable(name): drawn.secret(name) for name in SECRETS}
-    if settings.access.mode == "token" and drawn.api_keys is not None:
-        backed_up[job.variable(API_KEYS)] = SecretSource(arn=drawn.api_keys, key="")
-    container = _one_shot(settings, naming, BACKUP, drawn)
-    return replace(
-        container,
-        command=tool(settings, naming, drawn.store).command(FETCH, cloud="aws"),
-        environment={**container.environment, **server.environment},
-        secrets={"PGPASSWORD": drawn.password, **encryption, **backed_up},
-    )
-
-
-def _maintenance(settings: Settings, naming: Naming, server: ServerDescription, drawn: TaskDependencies) -> Container:
-    """Return the container that maintains: with the server's own database, and an administrator's login at the URL."""
-    container = _one_shot(settings, naming, MAINTENANCE, drawn)
-    names = {**login.client_variables(settings.access.mode), **keys.VARIABLES}
-    return replace(
-        container,
-        command=maintenance.tool(settings, naming, drawn.store).command(FETCH, cloud="aws"),
-        environment={**container.environment, **server.environment, "MLFLOW_TRACKING_URI": drawn.url},
-        secrets={"PGPASSWORD": drawn.password, **{variable: drawn.secret(name) for variable, name in names.items()}},
-    )
-
-
-def _one_shot(settings: Settings, naming: Naming, name: str, drawn: TaskDependencies) -> Container:
+def _one_shot(  # noqa: PLR0913 - what the container is made of, by name
+    settings: Settings,
+    naming: Naming,
+    drawn: TaskDependencies,
+    name: str,
+    command: tuple[str, ...],
+    *,
+    environment: Mapping[str, str],
+    secrets: Mapping[str, SecretSource],
+) -> Container:
     return Container(
         name=name,
         image=drawn.image,
-        command=("python", "--version"),
-        environment={"TMPDIR": containers.SPOOL},
-        secrets={},
-        logs=Logs(group=naming.log_group(TASKS), region=naming.region, prefix=name),
+        command=command,
+        environment={"TMPDIR": containers.SPOOL, **environment},
+        secrets=secrets,
+        log_group=naming.log_group(TASKS),
+        region=naming.region,
         stop_timeout_s=LONGEST_FARGATE_STOP_S,
         labels={containers.VERSION_LABEL: settings.server.mlflow_version},
         registry_secret=settings.aws.registry_secret,

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mlflow_backend.backup.tool import FOLDER
-from mlflow_backend.gcp.render.storage import ARTIFACTS, DUMPS, VERIFY
+from mlflow_backend.bucket_root import ARTIFACTS
+from mlflow_backend.gcp.render.storage import DUMPS, VERIFY
 from mlflow_backend.identity import OBJECT
 from mlflow_backend.releases.stores import LEDGER, LOCKS, NEWEST, STAGING
 from mlflow_backend.schedules import BACKUP, MAINTENANCE

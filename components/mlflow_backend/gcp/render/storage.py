@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from mlflow_backend.gcp.naming import Naming
     from mlflow_backend.settings import Settings
 
-ARTIFACTS: Final = "artifacts"
 BACKEND: Final = "_backend"
 DUMPS: Final = f"{BACKEND}/dumps"
 VERIFY: Final = f"{BACKEND}/verify"

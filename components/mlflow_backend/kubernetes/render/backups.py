@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws.render.backups import destination
-from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.backup import job
 from mlflow_backend.backup.job import BackupJob, Bucket
 from mlflow_backend.backup.tool import DEADLINE_S, stack_file
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.kubernetes.render import oneshot, pods, secrets, server, stores
 from mlflow_backend.kubernetes.render.scheduled import scheduled
 from mlflow_backend.schedules import BACKUP

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.backup import job, maintain_job
 from mlflow_backend.backup.maintain_job import DEADLINE_S, WAIT_S, MaintainJob
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.kubernetes.naming import JOB
 from mlflow_backend.kubernetes.render import oneshot, pods, secrets, server, stores
 from mlflow_backend.kubernetes.render.scheduled import scheduled

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from mlflow_backend.aws.render.database import DATABASE_CA as RDS_CA
-from mlflow_backend.aws.render.policies import ARTIFACTS, S3Root
+from mlflow_backend.aws.render.policies import S3Root
 from mlflow_backend.backup.job import Bucket
+from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.kubernetes.naming import CACHE, DATABASE, STORES
 from mlflow_backend.kubernetes.render import pods, secrets
 from mlflow_backend.server import ArtifactStore, CacheAddress, DatabaseAddress
