@@ -26,7 +26,7 @@ SECRET = secret_arn(NAMING, "server")
 REPOSITORY = NAMING.arn("ecr", "repository/mlflow-backend")
 ROLES: dict[str, policies.Document] = {
     "server": policies.server(NAMING, STORE),
-    "server-by-keys": policies.server(NAMING, STORE, keys_secret=secret_arn(NAMING, "api-keys"), key_arn=KEY),
+    "server-by-keys": policies.server(NAMING, STORE, api_keys=secret_arn(NAMING, "api-keys"), key=KEY),
     "database": policies.database_tasks(NAMING, STORE),
     "verify": policies.verify_task(NAMING, STORE),
     "verify-scheduled": policies.verify_task(NAMING, STORE, scheduled=True),

@@ -11,8 +11,6 @@ from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.releases.stores import LEDGER, LOCKS, NEWEST, STAGING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.render.policies import Document
     from mlflow_backend.settings import Settings
@@ -34,10 +32,10 @@ def task(naming: Naming, store: S3Root, *, there: S3Root) -> Document:
     read.append(naming.bucket_arn(store.bucket, f"/{store.prefix(NEWEST)}"))
     kept = naming.bucket_arn(there.bucket, f"/{there.root}/*")
     return policies.document(
-        _allow("ListNames", ["s3:ListBucket"], sorted({own, naming.bucket_arn(there.bucket)})),
-        _allow("ReadWhatIsBackedUp", ["s3:GetObject"], read),
-        _allow("DumpAndLock", policies.OBJECT_ACTIONS, written),
-        _allow("CreateAndReadBackups", ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"], [kept]),
+        policies.allow("ListNames", ["s3:ListBucket"], sorted({own, naming.bucket_arn(there.bucket)})),
+        policies.allow("ReadWhatIsBackedUp", ["s3:GetObject"], read),
+        policies.allow("DumpAndLock", policies.OBJECT_ACTIONS, written),
+        policies.allow("CreateAndReadBackups", ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"], [kept]),
         {
             # The parts of a large object take no condition; the call that makes an object of them does (Amazon S3 user
             # guide, 'Enforce conditional writes on Amazon S3 buckets').
@@ -47,11 +45,5 @@ def task(naming: Naming, store: S3Root, *, there: S3Root) -> Document:
             "Resource": kept,
             "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
         },
-        policies.through_service(
-            naming, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt", "kms:GenerateDataKey")
-        ),
+        policies.use_key(naming, store),
     )
-
-
-def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> policies.Statement:
-    return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(resources)}

@@ -52,6 +52,11 @@ def document(*statements: Statement | None) -> Document:
     return {"Version": "2012-10-17", "Statement": [dict(each) for each in statements if each is not None]}
 
 
+def allow(sid: str, action: str | Sequence[str], resource: str | Sequence[str]) -> Statement:
+    """Return the statement that allows actions on resources without a condition."""
+    return {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": resource}
+
+
 def service_trust(naming: Naming, service: str, *, sid: str, source: str) -> Document:
     """Let a service of AWS take a role for what this account has there (`source`), and for nobody else's."""
     return document({
@@ -68,18 +73,11 @@ def text(policy: Document) -> str:
     return json.dumps(policy, sort_keys=True, separators=(",", ":"))
 
 
-def server(naming: Naming, store: S3Root, *, keys_secret: str | None = None, key_arn: str | None = None) -> Document:
+def server(naming: Naming, store: S3Root, *, api_keys: str | None = None, key: str | None = None) -> Document:
     """What the server may do with AWS: use its artifacts, and read the hashes of API keys if access is by keys.
 
-    `keys_secret` is the ARN of the secret with the hashes, `key_arn` that of the KMS key which encrypts it.
+    `api_keys` is the ARN of the secret with the hashes, `key` that of the KMS key which encrypts it.
     """
-    read_keys = {
-        "Sid": "ReadKeyHashes",
-        "Effect": "Allow",
-        "Action": "secretsmanager:GetSecretValue",
-        "Resource": keys_secret,
-    }
-    by_keys = bool(keys_secret)
     return document(
         *_objects(naming, store, ARTIFACTS),
         {
@@ -88,9 +86,9 @@ def server(naming: Naming, store: S3Root, *, keys_secret: str | None = None, key
             "Action": ["s3:DeleteObject", "s3:PutObject"],
             "Resource": naming.bucket_arn(store.bucket, f"/{store.prefix(ARTIFACTS)}/{OBJECT}"),
         },
-        read_keys if by_keys else None,
-        through_service(naming, "secretsmanager", [key_arn] if by_keys and key_arn else [], ("kms:Decrypt",)),
-        through_service(naming, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt", "kms:GenerateDataKey")),
+        allow("ReadKeyHashes", "secretsmanager:GetSecretValue", api_keys) if api_keys else None,
+        through_service(naming, "secretsmanager", [key] if api_keys and key else [], ("kms:Decrypt",)),
+        use_key(naming, store),
         *_keep_out(naming, store),
     )
 
@@ -102,13 +100,8 @@ def database_tasks(naming: Naming, store: S3Root) -> Document:
     """
     return document(
         *_objects(naming, store, DUMPS),
-        {
-            "Sid": "ReadWhatIsRestored",
-            "Effect": "Allow",
-            "Action": "s3:GetObject",
-            "Resource": naming.bucket_arn(store.bucket, f"/{store.prefix(STAGING)}/*"),
-        },
-        through_service(naming, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt", "kms:GenerateDataKey")),
+        allow("ReadWhatIsRestored", "s3:GetObject", naming.bucket_arn(store.bucket, f"/{store.prefix(STAGING)}/*")),
+        use_key(naming, store),
     )
 
 
@@ -119,27 +112,12 @@ def maintenance_task(naming: Naming, store: S3Root, *, tools: str | None = None)
     unless the caller may list the whole bucket.
     """
     return document(
-        {
-            "Sid": "ListNames",
-            "Effect": "Allow",
-            "Action": "s3:ListBucket",
-            "Resource": naming.bucket_arn(store.bucket),
-        },
-        {
-            "Sid": "Lock",
-            "Effect": "Allow",
-            "Action": list(OBJECT_ACTIONS),
-            "Resource": naming.bucket_arn(store.bucket, f"/{store.prefix(LOCKS)}/*"),
-        },
+        allow("ListNames", "s3:ListBucket", naming.bucket_arn(store.bucket)),
+        allow("Lock", list(OBJECT_ACTIONS), naming.bucket_arn(store.bucket, f"/{store.prefix(LOCKS)}/*")),
         None
         if tools is None
-        else {
-            "Sid": "ReadTool",
-            "Effect": "Allow",
-            "Action": "s3:GetObject",
-            "Resource": naming.bucket_arn(store.bucket, f"/{store.prefix(tools)}/*"),
-        },
-        through_service(naming, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt", "kms:GenerateDataKey")),
+        else allow("ReadTool", "s3:GetObject", naming.bucket_arn(store.bucket, f"/{store.prefix(tools)}/*")),
+        use_key(naming, store),
     )
 
 
@@ -150,25 +128,14 @@ def verify_task(naming: Naming, store: S3Root, *, scheduled: bool = False) -> Do
     not there that it is denied, unless the caller may list the whole bucket.
     """
     bucket, ledger = store.bucket, (f"/{store.prefix(LEDGER)}/*", f"/{store.prefix(NEWEST)}")
+    read_ledger = (
+        allow("ListNames", "s3:ListBucket", naming.bucket_arn(bucket)),
+        allow("ReadLedger", "s3:GetObject", [naming.bucket_arn(bucket, each) for each in ledger]),
+    )
     return document(
-        {"Sid": "ListNames", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": naming.bucket_arn(bucket)}
-        if scheduled
-        else None,
-        {
-            "Sid": "ReadLedger",
-            "Effect": "Allow",
-            "Action": "s3:GetObject",
-            "Resource": [naming.bucket_arn(bucket, each) for each in ledger],
-        }
-        if scheduled
-        else None,
-        {
-            "Sid": "ReadJob",
-            "Effect": "Allow",
-            "Action": "s3:GetObject",
-            "Resource": naming.bucket_arn(store.bucket, f"/{store.prefix(JOBS)}/*"),
-        },
-        through_service(naming, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt",)),
+        *(read_ledger if scheduled else ()),
+        allow("ReadJob", "s3:GetObject", naming.bucket_arn(store.bucket, f"/{store.prefix(JOBS)}/*")),
+        use_key(naming, store, ["kms:Decrypt"]),
     )
 
 
@@ -291,12 +258,7 @@ def _objects(naming: Naming, store: S3Root, part: str) -> tuple[Statement, ...]:
             "Resource": naming.bucket_arn(store.bucket),
             "Condition": {"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}},
         },
-        {
-            "Sid": "UseOwnObjects",
-            "Effect": "Allow",
-            "Action": list(OBJECT_ACTIONS),
-            "Resource": naming.bucket_arn(store.bucket, f"/{prefix}/*"),
-        },
+        allow("UseOwnObjects", list(OBJECT_ACTIONS), naming.bucket_arn(store.bucket, f"/{prefix}/*")),
     )
 
 
@@ -317,6 +279,13 @@ def _keep_out(naming: Naming, store: S3Root) -> tuple[Statement, ...]:
             "Condition": {"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}},
         },
     )
+
+
+def use_key(
+    naming: Naming, store: S3Root, actions: Sequence[str] = ("kms:Decrypt", "kms:GenerateDataKey")
+) -> Statement | None:
+    """Return the statement that lets a bucket's key be used, by default to read and to write; None without one."""
+    return through_service(naming, "s3", [store.key_arn] if store.key_arn else [], actions)
 
 
 def through_service(naming: Naming, service: str, keys: Sequence[str], actions: Sequence[str]) -> Statement | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.aws.render.policies import document, service_trust, through_service
+from mlflow_backend.aws.render.policies import allow, document, service_trust, through_service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlflow_backend.aws.naming import Naming
-    from mlflow_backend.aws.render.policies import Document, Statement
+    from mlflow_backend.aws.render.policies import Document
 
 ROLES: Final = tuple(
     role for part in ("server", "tasks", "verify", "maintenance") for role in (part, f"{part}-execution")
@@ -38,39 +38,12 @@ def execution(
     `secrets` and `keys` are ARNs: of the secrets that the task names, and of the KMS keys that encrypt them.
     `log_group` is the group's ARN. `repository_arn` is None for an image outside ECR.
     """
+    pull = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
     return document(
-        *_pull(repository_arn),
-        {
-            "Sid": "WriteOwnLogs",
-            "Effect": "Allow",
-            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
-            "Resource": f"{log_group}:log-stream:*",
-        },
-        {
-            "Sid": "ReadOwnSecrets",
-            "Effect": "Allow",
-            "Action": "secretsmanager:GetSecretValue",
-            "Resource": sorted(set(secrets)),
-        },
+        # The action knows no resource (service authorization reference, Amazon ECR).
+        allow("AskForRegistryToken", "ecr:GetAuthorizationToken", "*") if repository_arn else None,
+        allow("PullImage", pull, repository_arn) if repository_arn else None,
+        allow("WriteOwnLogs", ("logs:CreateLogStream", "logs:PutLogEvents"), f"{log_group}:log-stream:*"),
+        allow("ReadOwnSecrets", "secretsmanager:GetSecretValue", sorted(set(secrets))),
         through_service(naming, "secretsmanager", keys, ("kms:Decrypt",)),
-    )
-
-
-def _pull(repository_arn: str | None) -> tuple[Statement, ...]:
-    if repository_arn is None:
-        return ()
-    return (
-        {
-            "Sid": "AskForRegistryToken",
-            "Effect": "Allow",
-            "Action": "ecr:GetAuthorizationToken",
-            # The action knows no resource (service authorization reference, Amazon ECR).
-            "Resource": "*",
-        },
-        {
-            "Sid": "PullImage",
-            "Effect": "Allow",
-            "Action": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            "Resource": repository_arn,
-        },
     )

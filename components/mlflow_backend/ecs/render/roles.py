@@ -21,7 +21,7 @@ from mlflow_backend.ecs.render.scheduled import VERIFY, schedules
 from mlflow_backend.schedules import BACKUP, MAINTENANCE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.render.policies import Document
@@ -30,40 +30,28 @@ if TYPE_CHECKING:
 
 def roles(settings: Settings, naming: Naming) -> tuple[Role, ...]:
     """Return every role that a backend with these settings has."""
-    execution = partial(_execution, settings, naming)
-    found: tuple[Role, ...] = (
-        Role(
-            part="server",
-            given=("store", "api_keys", "key"),
-            document=lambda store, api_keys, key: aws_policies.server(naming, store, keys_secret=api_keys, key_arn=key),
-        ),
-        Role(part="tasks", given=("store",), document=lambda store: aws_policies.database_tasks(naming, store)),
-        Role(
-            part="server-execution", given=("key", "server", "database", "cache"), document=partial(execution, "server")
-        ),
-        Role(
-            part="tasks-execution", given=("key", "server", "database", "admin"), document=partial(execution, "tasks")
-        ),
-    )
     scheduled = VERIFY in schedules(settings)
+
+    def both(
+        part: str, document: Callable[..., Document], *, secrets: tuple[str, ...], given: tuple[str, ...] = ()
+    ) -> tuple[Role, Role]:
+        """Return the role of a part's tasks, and the one by which ECS starts them and reads their `secrets`."""
+        execution = partial(_execution, settings, naming, "server" if part == "server" else "tasks")
+        own = Role(part=part, given=("store", *given), document=partial(document, naming))
+        return own, Role(part=f"{part}-execution", given=("key", *secrets), document=execution)
+
+    found = [
+        *both("server", aws_policies.server, secrets=("server", "database", "cache"), given=("api_keys", "key")),
+        *both("tasks", aws_policies.database_tasks, secrets=("server", "database", "admin")),
+    ]
     if settings.aws.network.internal or scheduled:
-        document = partial(aws_policies.verify_task, naming, scheduled=scheduled)
-        verify = Role(part="verify", given=("store",), document=document)
-        start = Role(part="verify-execution", given=("key", "server"), document=partial(execution, "tasks"))
-        found = (*found, verify, start)
-    secrets = ("key", "server", "database")
+        found += both(VERIFY, partial(aws_policies.verify_task, scheduled=scheduled), secrets=("server",))
     if tasks_call_balancer(settings):
-        document = partial(aws_policies.maintenance_task, naming, tools=FOLDER)
-        maintain = Role(part=MAINTENANCE, given=("store",), document=document)
-        start = Role(part=f"{MAINTENANCE}-execution", given=secrets, document=partial(execution, "tasks"))
-        found = (*found, maintain, start)
+        found += both(MAINTENANCE, partial(aws_policies.maintenance_task, tools=FOLDER), secrets=("server", "database"))
     if settings.backup.destination is not None:
-        there = destination(settings, naming.stack)
-        backup = Role(part=BACKUP, given=("store",), document=partial(task, naming, there=there))
-        read = (*secrets, "api_keys")
-        start = Role(part=f"{BACKUP}-execution", given=read, document=partial(execution, "tasks"))
-        found = (*found, backup, start)
-    return found
+        backup = partial(task, there=destination(settings, naming.stack))
+        found += both(BACKUP, backup, secrets=("server", "database", "api_keys"))
+    return tuple(found)
 
 
 def scheduler(naming: Naming, parts: Sequence[str]) -> Role:
