@@ -28,7 +28,6 @@ from mlflow_backend.aws.scope import Scope
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.dynamic import inputs_of
 from mlflow_backend.ecs import backend
-from mlflow_backend.ecs.database_task import database_task
 from mlflow_backend.ecs.lookup import locate
 from mlflow_backend.ecs.permissions import grants
 from mlflow_backend.ecs.platform import EcsPlatform
@@ -262,7 +261,7 @@ def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
     with contextlib.suppress(Exception), target.rollback_lock():
         target.rollback_context()
     found, id_ = platform.clients, day.naming.arn("ecs", f"task/{day.naming.cluster()}/{'0' * 32}")
-    task = database_task(found, platform.locator, None)
+    task = platform.database_task(None)
     logs: Any = {"logGroupName": day.naming.log_group("tasks"), "logStreamName": "database/database/1"}
     asks: tuple[Callable[[], Any], ...] = (
         partial(task._described, id_),

@@ -32,6 +32,8 @@ FOLDER: Final = f"{ROOT}/backup"
 """Where in the backend's store the tools are, one object a release of them."""
 # The first backup copies every artifact. None may outlast its lock (releases/lease.py), or a second one would begin.
 DEADLINE_S: Final = 7 * 3600
+STORED: Final = ("bucket", "key", "job", "settings", "program")
+"""What of a tool the resource has that keeps it in the store."""
 BACKUP, VERIFICATION, MAINTENANCE = "backup_task", "verify_task", "maintain_task"
 """Modules of a cloud's package that a task runs."""
 # Until its first connection, and to clean up.

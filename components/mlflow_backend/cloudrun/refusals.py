@@ -6,6 +6,7 @@ impossible. Each refusal is a function that returns clauses, and all are reporte
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlflow_backend.cloudrun.render import access
@@ -15,7 +16,7 @@ from mlflow_backend.cloudrun.render.size import server_size
 from mlflow_backend.gcp.naming import Naming
 from mlflow_backend.gcp.render.scheduler import schedules
 from mlflow_backend.schedules import MAINTENANCE
-from mlflow_backend.settings.unfulfillable import of_backups, refuse_unfulfillable
+from mlflow_backend.settings.unfulfillable import of_backups, of_image, refuse_unfulfillable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,12 +52,6 @@ def project(settings: Settings) -> Iterator[str]:
         yield "gcp.projectNumber is missing, and the service's URL holds it; set it, in quotes"
     if settings.gcp.region is None:
         yield "gcp.region is missing; set one, such as europe-west1"
-
-
-def image(settings: Settings) -> Iterator[str]:
-    """There is an image to run."""
-    if settings.server.image is None:
-        yield "server.image is missing, and Cloud Run runs an image; build one of server/Dockerfile"
 
 
 def size(settings: Settings) -> Iterator[str]:
@@ -185,14 +180,9 @@ def store(settings: Settings) -> Iterator[str]:
         yield f"gcp.artifacts.{shaping} shapes a created bucket, and artifacts.mode is adopt; remove it"
 
 
-def backed_up(settings: Settings) -> Iterator[str]:
-    """A job takes backups."""
-    return of_backups(settings, scheme="gs", takers="jobs")
-
-
 RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (
     project,
-    image,
+    partial(of_image, takers="instances"),
     size,
     instances,
     checks,
@@ -204,5 +194,5 @@ RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (
     database,
     cache,
     store,
-    backed_up,
+    partial(of_backups, scheme="gs", takers="jobs"),
 )

@@ -47,7 +47,6 @@ from mlflow_backend.settings import refuse_broken
 from mlflow_backend.tokens import ECS_BACKEND
 
 if TYPE_CHECKING:
-    from mlflow_backend.backup.tool import Tool
     from mlflow_backend.ecs.args import EcsBackendArgs
     from mlflow_backend.releases.pins import PinnedRelease
 
@@ -173,14 +172,14 @@ class EcsBackend(Backend):
         self._locator = self._make_locator()
         self.monitoring = self._watch()
         rendered = self._render_tasks()
-        given, tools = pulumi.Output.all(self.storage.store, self.balancer.url), scheduled.tools(settings, self._naming)
-
-        def tool(part: str) -> pulumi.Output[Tool] | None:
-            return given.apply(lambda found: tools[part](*found)) if part in tools else None
-
+        makers = scheduled.tools(settings, self._naming)
+        tools = pulumi.Output.all(self.storage.store, self.balancer.url).apply(
+            lambda found: {part: make(*found) for part, make in makers.items()}
+        )
         for part, role in tasks.ONE_SHOTS.items():
             if role in self.identity.roles:
-                self.service.define(part, rendered[part], self.identity.attached, tool=tool(part))
+                tool = tools[part] if part in makers else None
+                self.service.define(part, rendered[part], self.identity.attached, tool=tool)
         # Another version of the server's secret is another password, which the role has to be given; another user is
         # another role, which owns the database, or gets an error that names the owner.
         user = settings.aws.database.user
@@ -193,7 +192,8 @@ class EcsBackend(Backend):
             rendered[tasks.SERVER],
             balancer=self.balancer,
             times=times,
-            may_roll_back=render.platform_may_roll_back(migrated=self._migrated),
+            # The old revision refuses a migrated schema and would restart for ever; `migrate.onFailure` decides then.
+            may_roll_back=not self._migrated,
             guards=self.monitoring.guards,
             pin=self._pin.revision if self._pin else None,
             # No server of ours is ever started on a database that is not at its head.
@@ -209,8 +209,7 @@ class EcsBackend(Backend):
             "database": naming.database(),
             "cache": alarms.first_node(naming.cache()),
         }
-        certificate = self._args.certificate
-        if certificate is not None:
+        if (certificate := self._args.certificate) is not None:
             identifiers["certificate"] = certificate
         return Monitoring(
             f"{self._name}-monitoring",
@@ -250,29 +249,15 @@ class EcsBackend(Backend):
         """Return the locator; unknown only until network and balancer are there."""
         settings, naming, connection = self._settings, self._naming, self._scope.connection
         network = self.network
-
-        def located(found: dict[str, Any]) -> EcsLocator:
-            return locator_of(
-                settings,
-                naming,
-                connection,
-                store=found["store"],
-                network=TaskNetwork(
-                    subnets=tuple(found["subnets"]),
-                    security_groups=(found["group"],),
-                    public_address=network.tasks_are_public,
-                ),
-                url=found["url"],
-                secret=found["secret"],
+        placed = pulumi.Output.all(*network.task_subnets).apply(tuple), network.groups["tasks"]
+        place = pulumi.Output.all(*placed).apply(
+            lambda found: TaskNetwork(
+                subnets=found[0], security_groups=(found[1],), public_address=network.tasks_are_public
             )
-
+        )
         return pulumi.Output.all(
-            store=self.storage.store,
-            group=network.groups["tasks"],
-            url=self.balancer.url,
-            secret=self._secrets.arn,
-            subnets=list(network.task_subnets),
-        ).apply(located)
+            store=self.storage.store, network=place, url=self.balancer.url, secret=self._secrets.arn
+        ).apply(lambda found: locator_of(settings, naming, connection, **found))
 
     def _roll_out(self) -> Rollout:
         """Wait for the platform: after it, no server is left that has other keys, or would write with them."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 _ARN = re.compile(r"(?:arn:[^:]+:ecs:[^:]*:\d*:task-definition/)?(?P<family>[A-Za-z0-9_-]+):(?P<number>\d+)")
 
@@ -76,19 +76,17 @@ def identify(text: str) -> TaskDefinitionId:
 
 def deployments(service: Mapping[str, Any]) -> tuple[Deployment, ...]:
     """Return a service's deployments, as DescribeServices gave them: the primary one is the one ECS works towards."""
-    found: Sequence[Mapping[str, Any]] = service.get("deployments", [])
-    return tuple(_deployment(each) for each in found)
+    return tuple(map(_deployment, service.get("deployments", [])))
 
 
 def assess(service: Mapping[str, Any], wanted: TaskDefinitionId) -> Assessment:
     """Say where `wanted` stands in what DescribeServices answered."""
     if service.get("status") != "ACTIVE":
         return Assessment(state=RolloutState.FAILED, reason=f"the service is {service.get('status', 'unknown')}")
-    found = deployments(service)
-    primary = next((each for each in found if each.primary), None)
+    primary = primary_of(service)
     if primary is not None and primary.revision == wanted:
         return _of_primary(primary)
-    failed = next((each for each in found if each.revision == wanted and each.rollout == "FAILED"), None)
+    failed = next((each for each in deployments(service) if each.revision == wanted and each.rollout == "FAILED"), None)
     where = f"the service is at revision {primary.revision.number}" if primary else "the service has no deployment"
     if failed is not None:
         return Assessment(state=RolloutState.FAILED, reason=f"{failed.reason}; {where}")
@@ -109,12 +107,18 @@ def start_s(service: Mapping[str, Any]) -> float | None:
 
 def in_progress(service: Mapping[str, Any]) -> Deployment | None:
     """Return the deployment that is under way."""
-    return next((each for each in deployments(service) if each.primary and each.rollout == "IN_PROGRESS"), None)
+    primary = primary_of(service)
+    return primary if primary is not None and primary.rollout == "IN_PROGRESS" else None
 
 
-def current(service: Mapping[str, Any]) -> TaskDefinitionId | None:
-    """Return the revision that the service is set to run, whether or not tasks of it run."""
-    return next((each.revision for each in deployments(service) if each.primary), None)
+def primary_of(service: Mapping[str, Any]) -> Deployment | None:
+    """Return the deployment of the revision that the service is set to run, whether or not tasks of it run."""
+    return next((each for each in deployments(service) if each.primary), None)
+
+
+def family_of(service: Mapping[str, Any]) -> str:
+    """Return the family of a service's task definitions."""
+    return identify(service["taskDefinition"]).family
 
 
 def serving(service: Mapping[str, Any]) -> TaskDefinitionId | None:

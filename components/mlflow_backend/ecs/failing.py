@@ -51,7 +51,8 @@ class FailingTasks:
         name = str(service["serviceName"])
         for task in reasons.stopped_tasks(self.clients, cluster=self.cluster, service=name, wanted=wanted):
             arn = str(task["taskArn"])
-            if arn in self.reported or task.get("startedBy") not in under_way or _scaled(task):
+            scaled = str(task.get("stoppedReason", "")).startswith(_SCALED)
+            if arn in self.reported or task.get("startedBy") not in under_way or scaled:
                 continue
             # The first one's log is enough: those that follow mostly end alike.
             log = [] if self.reported else reasons.last_log_lines(self.clients, task)
@@ -59,7 +60,3 @@ class FailingTasks:
             words = [*reasons.of_task(task), *log]
             lines = "".join(f"\n  - {without_passwords(word)}" for word in words)
             self.report(f"A task of revision {wanted.number} failed; ECS goes on trying.{lines}")
-
-
-def _scaled(task: Mapping[str, Any]) -> bool:
-    return str(task.get("stoppedReason", "")).startswith(_SCALED)

@@ -60,26 +60,26 @@ class EcsHistory:
     def revisions(self) -> Sequence[Revision]:
         """Return all revisions of the service's family, newest first. Raises Refused."""
         service = self._service()
-        family = deployments.identify(service["taskDefinition"]).family
+        family = deployments.family_of(service)
         active = set(self._numbers(family, "ACTIVE"))
         numbers = sorted(active.union(self._numbers(family, "INACTIVE")), reverse=True)
         asked = [n for n in numbers[:DESCRIBED] if n in active]
         with ThreadPoolExecutor(max_workers=_CALLERS) as pool:
-            answers = pool.map(lambda number: self._describe(TaskDefinitionId(family=family, number=number)), asked)
+            answers = pool.map(lambda number: definition_of(self.clients.ecs, family, str(number)), asked)
             described = dict(zip(asked, answers, strict=True))
         states = _states(service)
         return tuple(
-            self._revision(number, described.get(number), states.get(number, "stopped" if number in active else "gone"))
+            _revision(number, described.get(number), states.get(number, "stopped" if number in active else "gone"))
             for number in numbers
         )
 
     def current(self) -> Revision | None:
         """Return the revision that answers users; None when no task runs."""
         service = self._service()
-        serving = deployments.serving(service)
-        if serving is None:
+        if (serving := deployments.serving(service)) is None:
             return None
-        return self._revision(serving.number, self._describe(serving), _states(service).get(serving.number, "serving"))
+        found = definition_of(self.clients.ecs, serving.family, str(serving.number))
+        return _revision(serving.number, found, _states(service).get(serving.number, "serving"))
 
     def serving(self) -> str | None:
         """Return the revision that answers users; None when no task runs, or there is no service."""
@@ -89,8 +89,7 @@ class EcsHistory:
 
     def busy(self) -> str | None:
         """Return, as a clause, what is being deployed right now; None when nothing is."""
-        under_way = deployments.in_progress(self._service())
-        if under_way is None:
+        if (under_way := deployments.in_progress(self._service())) is None:
             return None
         return f"revision {under_way.revision.number}, {under_way.running} of {under_way.desired} tasks run"
 
@@ -102,10 +101,10 @@ class EcsHistory:
         """
         service = self._service()
         wanted = self._startable(service, revision)
-        if deployments.current(service) == wanted:
+        primary = deployments.primary_of(service)
+        if primary is not None and primary.revision == wanted:
             return
-        under_way = deployments.in_progress(service)
-        if under_way is not None:
+        if (under_way := deployments.in_progress(service)) is not None:
             if not force:
                 raise Refused(
                     f"A deployment of revision {under_way.revision.number} is in progress.",
@@ -128,9 +127,7 @@ class EcsHistory:
         failing = FailingTasks(clients=self.clients, cluster=self.name.cluster, report=self.report_failure)
         while True:
             service = self._service()
-            wanted = TaskDefinitionId(
-                family=deployments.identify(service["taskDefinition"]).family, number=int(revision)
-            )
+            wanted = TaskDefinitionId(family=deployments.family_of(service), number=int(revision))
             assessment = deployments.assess(service, wanted)
             waited = self.pace.clock() - began
             if assessment.state is RolloutState.SERVING:
@@ -148,7 +145,7 @@ class EcsHistory:
     def prune(self, *, retain: int, spared: frozenset[str]) -> Sequence[str]:
         """Deregister all but the newest `retain` revisions; never one in a deployment or in `spared`. Return them."""
         service = self._service()
-        family = deployments.identify(service["taskDefinition"]).family
+        family = deployments.family_of(service)
         in_use = {each.revision.number for each in deployments.deployments(service)}
         in_use.add(deployments.identify(service["taskDefinition"]).number)
         dropped = []
@@ -160,8 +157,7 @@ class EcsHistory:
         return tuple(dropped)
 
     def _service(self) -> Mapping[str, Any]:
-        found = find_service(self.clients, self.name)
-        if found is None:
+        if (found := find_service(self.clients, self.name)) is None:
             raise Refused(
                 f"There is no service {self.name.service} in the cluster {self.name.cluster} ({self.name.region}).",
                 code="service-missing",
@@ -176,12 +172,9 @@ class EcsHistory:
         found = [deployments.identify(arn) for page in pages for arn in page["taskDefinitionArns"]]
         return [each.number for each in found if each.family == family]
 
-    def _describe(self, wanted: TaskDefinitionId) -> Mapping[str, Any]:
-        return definition_of(self.clients.ecs, wanted.family, str(wanted.number))
-
     def _startable(self, service: Mapping[str, Any], revision: str) -> TaskDefinitionId:
         """Return the task definition of a revision. Raises Refused if tasks cannot be started from it any more."""
-        family = deployments.identify(service["taskDefinition"]).family
+        family = deployments.family_of(service)
         if definition_of(self.clients.ecs, family, revision).get("status") != "ACTIVE":
             raise _gone(revision)
         return TaskDefinitionId(family=family, number=int(revision))
@@ -201,11 +194,6 @@ class EcsHistory:
     ) -> WaitOutcome:
         found = reasons.gather(self.clients, cluster=self.name.cluster, service=service, wanted=wanted, since=since)
         return WaitOutcome(serving=False, reasons=(reason, *found))
-
-    def _revision(self, number: int, definition: Mapping[str, Any] | None, state: RevisionState) -> Revision:
-        found = definition or {}
-        release = container_of(found).release(str(number))
-        return Revision(id=str(number), release=release, state=state, created_at=found.get("registeredAt"))
 
 
 def find_service(clients: Clients, name: ServiceName) -> Mapping[str, Any] | None:
@@ -262,6 +250,12 @@ def container_of(definition: Mapping[str, Any]) -> ServerContainer:
         variables={each["name"]: each.get("value", "") for each in found.get("environment", [])},
         secrets=frozenset(each["name"] for each in found.get("secrets", [])),
     )
+
+
+def _revision(number: int, definition: Mapping[str, Any] | None, state: RevisionState) -> Revision:
+    found = definition or {}
+    release = container_of(found).release(str(number))
+    return Revision(id=str(number), release=release, state=state, created_at=found.get("registeredAt"))
 
 
 def _states(service: Mapping[str, Any]) -> dict[int, RevisionState]:

@@ -44,12 +44,10 @@ class EcsLogs:
 
     def _tasks(self, part: str, *, lines: int) -> Iterator[str]:
         """Give the last lines of a part's last tasks, those that run first, then the newest; none if none logged."""
-        family = self.locator.family(part)
-        streams = self._streams(family, part) if family else None
-        if streams is None:
+        if (streams := self._streams(part)) is None:
             return
         group, prefix = streams
-        states = self._known_to_ecs(family)
+        states = self._known_to_ecs(self.locator.family(part))
         for task in group.newest_streams(prefix) if len(states) < TASKS else ():
             states.setdefault(task, "ended longer ago than ECS remembers")
         for task, state in list(states.items())[:TASKS]:
@@ -58,13 +56,14 @@ class EcsLogs:
 
     def audit(self) -> Iterator[str]:
         """Give lines of the last AUDIT_DAYS with the word audit in them; nothing if no server ever logged."""
-        if (streams := self._streams(self.locator.server_family, SERVER)) is not None:
+        if (streams := self._streams(SERVER)) is not None:
             group, prefix = streams
             yield from group.with_word("audit", prefix=prefix, days=AUDIT_DAYS)
 
-    def _streams(self, family: str, container: str) -> tuple[LogGroup, str] | None:
+    def _streams(self, part: str) -> tuple[LogGroup, str] | None:
+        family = self.locator.family(part)
         try:
-            return reasons.log_streams(self.clients, family, container)
+            return reasons.log_streams(self.clients, family, part) if family else None
         except self.clients.ecs.exceptions.ClientException:
             # A task that verifies belongs to an internal balancer or a schedule.
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.aws.asking import Unanswered, asked
@@ -40,11 +41,7 @@ def locate(settings: Settings, naming: Naming, connection: Connection) -> EcsLoc
         naming,
         connection,
         store=storage.store(settings, naming),
-        network=Network(
-            subnets=tuple(network["subnets"]),
-            security_groups=(str(groups[0]["GroupId"]),),
-            public_address=network.get("assignPublicIp") == "ENABLED",
-        ),
+        network=replace(Network.of(network), security_groups=(str(groups[0]["GroupId"]),)),
         url=balancer.public_url(settings, balancers[0]["DNSName"]),
         secret=_asked(secrets.describe_secret, naming, SecretId=naming.secret("server"))["ARN"],
     )

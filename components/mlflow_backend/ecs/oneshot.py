@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.ecs import reasons
@@ -37,6 +37,15 @@ class Network:
     security_groups: tuple[str, ...]
     public_address: bool
 
+    @classmethod
+    def of(cls, configuration: Mapping[str, Any]) -> Network:
+        """Return where the tasks of a service run, by its `awsvpcConfiguration`."""
+        return cls(
+            subnets=tuple(configuration["subnets"]),
+            security_groups=tuple(configuration.get("securityGroups", [])),
+            public_address=configuration.get("assignPublicIp") == "ENABLED",
+        )
+
     def configuration(self) -> dict[str, Any]:
         """Return it as RunTask takes it."""
         return {
@@ -60,14 +69,15 @@ class EcsTask:
     pace: Pace = field(default_factory=lambda: Pace(poll_s=_PAUSE_S))
 
     @classmethod
-    def of(cls, clients: Clients, locator: EcsLocator, definition: str, container: str) -> EcsTask:
-        """Return a task of a backend by its definition, which may be a family."""
+    def of(cls, clients: Clients, locator: EcsLocator, part: str, definition: str = "", /, **more: Any) -> Self:
+        """Return a task of a part of a backend, by its newest definition if none is named."""
         return cls(
             clients=clients,
             cluster=locator.service.cluster,
-            task_definition=definition,
-            container=container,
+            task_definition=definition or locator.family(part),
+            container=part,
             network=locator.network,
+            **more,
         )
 
     def own_command(self) -> tuple[str, ...]:

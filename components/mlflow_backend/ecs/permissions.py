@@ -69,22 +69,14 @@ def _tasks(naming: Naming) -> Iterator[Grant]:
     # Until lately the action knew no resource, and IAM then asks for '*'; the tags hold it to this stack.
     yield grant("Register", CHANGES, "ecs:RegisterTaskDefinition", "*", StringEquals=tagging(naming))
     yield grant("Deregister", CHANGES, "ecs:DeregisterTaskDefinition", "*")
-    yield grant(
-        "RunDatabaseTask",
-        WORKS,
-        "ecs:RunTask",
-        naming.arn("ecs", f"task-definition/{naming.family(DATABASE)}:*"),
-        **on_cluster,
-    )
-    yield grant(
-        "RunVerifyTask",
-        SERVES,
-        "ecs:RunTask",
-        naming.arn("ecs", f"task-definition/{naming.family(VERIFY)}:*"),
-        **on_cluster,
-    )
+    for sid, purposes, part in (("RunDatabaseTask", WORKS, DATABASE), ("RunVerifyTask", SERVES, VERIFY)):
+        yield grant(sid, purposes, "ecs:RunTask", _definitions(naming, part), **on_cluster)
     yield grant("FollowTasks", WORKS, "ecs:DescribeTasks StopTask", naming.arn("ecs", f"task/{naming.cluster()}/*"))
     yield grant("ListTasks", WORKS, "ecs:ListTasks", "*", **on_cluster)
+
+
+def _definitions(naming: Naming, part: str) -> str:
+    return naming.arn("ecs", f"task-definition/{naming.family(part)}:*")
 
 
 def _schedules(naming: Naming) -> Iterator[Grant]:
@@ -99,19 +91,11 @@ def _schedules(naming: Naming) -> Iterator[Grant]:
 
 def _service(naming: Naming) -> Iterator[Grant]:
     cluster, named = f"cluster/{naming.cluster()}", f"{naming.cluster()}/{naming.service()}"
-    parts = (SERVER, *ONE_SHOTS)
-    families = tuple(naming.arn("ecs", f"task-definition/{naming.family(each)}:*") for each in parts)
     service = naming.arn("ecs", f"service/{named}")
     deployments = naming.arn("ecs", f"service-deployment/{named}/*")
+    made = (naming.arn("ecs", cluster), service, *(_definitions(naming, part) for part in (SERVER, *ONE_SHOTS)))
     yield grant("FindService", ALL, "ecs:DescribeServices ListServiceDeployments", service)
-    yield grant(
-        "LookAtService",
-        LOOKS,
-        "ecs:DescribeClusters ListTagsForResource",
-        naming.arn("ecs", cluster),
-        service,
-        *families,
-    )
+    yield grant("LookAtService", LOOKS, "ecs:DescribeClusters ListTagsForResource", *made)
     yield grant(
         "ServeRevision",
         SERVES,
@@ -123,24 +107,15 @@ def _service(naming: Naming) -> Iterator[Grant]:
         "ChangeService",
         CHANGES,
         "ecs:CreateCluster CreateService DeleteCluster DeleteService TagResource UntagResource UpdateCluster",
-        naming.arn("ecs", cluster),
-        service,
-        *families,
+        *made,
     )
 
 
 def _scaling(naming: Naming) -> Iterator[Grant]:
-    service = "application-autoscaling"
-    ecs: Conditions = {"StringEquals": {f"{service}:service-namespace": "ecs"}}
-    target = naming.arn(service, "scalable-target/*")
+    ecs: Conditions = {"StringEquals": {"application-autoscaling:service-namespace": "ecs"}}
+    target = naming.arn("application-autoscaling", "scalable-target/*")
     yield grant("LookAtScaling", ALL, "application-autoscaling:DescribeScalableTargets DescribeScalingPolicies", "*")
-    yield grant(
-        "HoldScaling",
-        SERVES,
-        "application-autoscaling:RegisterScalableTarget",
-        target,
-        **ecs,
-    )
+    yield grant("HoldScaling", SERVES, "application-autoscaling:RegisterScalableTarget", target, **ecs)
     yield grant(
         "ChangeScaling",
         CHANGES,
@@ -149,12 +124,7 @@ def _scaling(naming: Naming) -> Iterator[Grant]:
         **ecs,
     )
     yield grant("TagScaling", LOOKS, "application-autoscaling:ListTagsForResource", target)
-    yield grant(
-        "ChangeScalingTags",
-        CHANGES,
-        "application-autoscaling:TagResource UntagResource",
-        target,
-    )
+    yield grant("ChangeScalingTags", CHANGES, "application-autoscaling:TagResource UntagResource", target)
     # A policy that holds a target makes alarms with the caller's permissions (Application Auto Scaling user guide).
     yield grant(
         "AlarmsOfScaling",

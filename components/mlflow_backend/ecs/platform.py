@@ -18,14 +18,15 @@ from mlflow_backend.aws.render.balancer import LONGEST_DEREGISTRATION_S, rollout
 from mlflow_backend.aws.store import FETCH, S3Store
 from mlflow_backend.bucket_root import ARTIFACTS
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.ecs.database_task import database_task
+from mlflow_backend.ecs import deployments
 from mlflow_backend.ecs.history import EcsHistory, describe, find_service
 from mlflow_backend.ecs.locator import EcsLocator
 from mlflow_backend.ecs.logs import PARTS, EcsLogs
 from mlflow_backend.ecs.oneshot import EcsTask
 from mlflow_backend.ecs.reasons import STATES, known_tasks, outcome_of
+from mlflow_backend.ecs.render.containers import VERSION_LABEL
 from mlflow_backend.ecs.render.scheduled import VERIFY
-from mlflow_backend.ecs.render.tasks import BACKED_UP, ONE_SHOTS
+from mlflow_backend.ecs.render.tasks import BACKED_UP, DATABASE, ONE_SHOTS
 from mlflow_backend.ecs.scale import Scale
 from mlflow_backend.hosted import HostedPlatform, StoreReader
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 # Of any release: which `server.requestTimeout` it has is known to its own task definition only. A start that fails is
 # reported by ECS long before.
 _START_DEADLINE_S: Final = float(rollout_deadline(LONGEST_DEREGISTRATION_S))
+# The task definitions that are looked through for one with a version's image, newest first.
+_LOOKED_THROUGH: Final = 20
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 _log = logging.getLogger(__name__)
@@ -70,6 +73,7 @@ class EcsPlatform(HostedPlatform, EcsHistory):
         store = S3Store(self.s3, bucket=locator.bucket, root=locator.root)
         self.store: Store = store
         self.dumps, self.artifacts = store.address(DUMPS), store.address(ARTIFACTS)
+        self.logs = EcsLogs(clients=connections.clients, locator=locator)
         self.scale = Scale(
             clients=connections.clients,
             scaling=connections.scaling,
@@ -81,7 +85,29 @@ class EcsPlatform(HostedPlatform, EcsHistory):
 
     def tool(self, version: str | None) -> DatabaseTool:
         """Return the database tool in a version's image."""
-        return DatabaseTool(TaskRunner(database_task(self.clients, self.locator, version)))
+        return DatabaseTool(TaskRunner(self.database_task(version)))
+
+    def database_task(self, version: str | None) -> EcsTask:
+        """Return the task that runs the tool in a version's image; in the newest one if none is named.
+
+        Any version's tool can say where a schema is. Raises Refused if the version's task definition is gone.
+        """
+        return EcsTask.of(self.clients, self.locator, DATABASE, "" if version is None else self._definition(version))
+
+    def _definition(self, version: str) -> str:
+        family, ecs = self.locator.database_family, self.clients.ecs
+        arn = ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]["taskDefinitionArn"]
+        newest = deployments.identify(arn).number
+        for number in range(newest, max(newest - _LOOKED_THROUGH, 0), -1):
+            found = ecs.describe_task_definition(taskDefinition=f"{family}:{number}")["taskDefinition"]
+            labels = found["containerDefinitions"][0].get("dockerLabels", {})
+            if labels.get(VERSION_LABEL) == version and found.get("status") == "ACTIVE":
+                return f"{family}:{number}"
+        raise Refused(
+            f"No task definition of MLflow {version} is active any more, so its database tool cannot run.",
+            code="tool-version-gone",
+            fix="Deploy that version again, or choose another.",
+        )
 
     # The servers.
 
@@ -124,14 +150,8 @@ class EcsPlatform(HostedPlatform, EcsHistory):
 
     def verifier(self) -> VerifyTask:
         """Return the task that verifies within the network."""
-        return VerifyTask(
-            clients=self.clients,
-            cluster=self.locator.service.cluster,
-            task_definition=self.locator.verify_family,
-            container=VERIFY,
-            network=self.locator.network,
-            credentials=self.locator.credentials_inside,
-            locator=self.locator,
+        return VerifyTask.of(
+            self.clients, self.locator, VERIFY, credentials=self.locator.credentials_inside, locator=self.locator
         )
 
     def count(self, verdict: str) -> None:
@@ -162,7 +182,7 @@ class EcsPlatform(HostedPlatform, EcsHistory):
         """Return the task of a part, which has its job from the last update."""
         if not (family := self.locator.family(part)):
             return None
-        task = EcsTask.of(self.clients, self.locator, family, part)
+        task = EcsTask.of(self.clients, self.locator, part)
         return task, task.own_command(), family
 
     def schedules(self) -> Mapping[str, str]:
@@ -185,7 +205,7 @@ class EcsPlatform(HostedPlatform, EcsHistory):
         vault = SecretVault(
             connection=locator.connection, names=BACKED_UP, secret=locator.secret, api_keys=locator.api_keys
         )
-        return source_of(self, task=database_task(self.clients, locator, None), vault=vault, settings=settings)
+        return source_of(self, task=self.database_task(None), vault=vault, settings=settings)
 
     def log_parts(self) -> tuple[LogPart, ...]:
         """Return the server and the one-shot tasks."""
@@ -193,12 +213,8 @@ class EcsPlatform(HostedPlatform, EcsHistory):
 
     def tails(self, part: str, *, lines: int) -> Iterable[str]:
         """Return the last lines of a part's last tasks, from CloudWatch."""
-        return self._logs.tails(part, lines=lines)
+        return self.logs.tails(part, lines=lines)
 
     def audit(self) -> Iterable[str]:
         """Return the servers' lines with the word audit in them."""
-        return self._logs.audit()
-
-    @property
-    def _logs(self) -> EcsLogs:
-        return EcsLogs(clients=self.clients, locator=self.locator)
+        return self.logs.audit()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
 from pulumi.dynamic import Resource
 
+from mlflow_backend.backup.tool import STORED
 from mlflow_backend.module_provider import ModuleProvider
 from mlflow_backend.releases import provider
 
@@ -38,15 +40,8 @@ class TaskTool(Resource, module="mlflow-backend", name="EcsBackupTool"):
         self, name: str, *, connection: Connection, tool: pulumi.Output[Tool], opts: pulumi.ResourceOptions
     ) -> None:
         """Take the tool, and how AWS is reached."""
-        props = {
-            "connection": connection.document(),
-            "bucket": tool.apply(lambda found: found.bucket),
-            "key": tool.apply(lambda found: found.key),
-            "job": tool.apply(lambda found: found.job),
-            "settings": tool.apply(lambda found: found.settings),
-            "program": tool.apply(lambda found: found.program),
-        }
-        super().__init__(BackupToolProvider(), name, props, opts)
+        props = {name: tool.apply(attrgetter(name)) for name in STORED}
+        super().__init__(BackupToolProvider(), name, {"connection": connection.document(), **props}, opts)
 
 
 class Rollout(provider.Rollout, module="mlflow-backend", name="EcsRollout"):

@@ -5,17 +5,17 @@ What no target on AWS can fulfil is in mlflow_backend/aws/refusals.py. One error
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlflow_backend.aws import refusals
 from mlflow_backend.aws.naming import Naming
 from mlflow_backend.aws.render.network import tasks_call_balancer
+from mlflow_backend.aws.render.policies import in_ecr
 from mlflow_backend.aws.render.scheduler import expression
-from mlflow_backend.contract import UsageError
 from mlflow_backend.ecs.render.size import server_size
-from mlflow_backend.image_reference import parse
 from mlflow_backend.schedules import NEVER
-from mlflow_backend.settings.unfulfillable import of_backups, refuse_unfulfillable
+from mlflow_backend.settings.unfulfillable import of_backups, of_image, refuse_unfulfillable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,19 +34,9 @@ def naming_of(settings: Settings, *, project: str, stack: str, name: str = "mlfl
     return Naming.of(settings, project=project, stack=stack, name=name)
 
 
-def image(settings: Settings) -> Iterator[str]:
-    """There is an image to run."""
-    if settings.server.image is None:
-        yield "server.image is missing, and tasks run an image (server/Dockerfile builds it)"
-
-
 def registry_login(settings: Settings) -> Iterator[str]:
     """ECR asks the task's role and takes no password."""
-    try:
-        named = parse(settings.server.image or "").ecr is not None
-    except UsageError:
-        return
-    if named and settings.aws.registry_secret is not None:
+    if in_ecr(settings) is not None and settings.aws.registry_secret is not None:
         yield "aws.registrySecret is a login to another registry, and server.image is in ECR, which takes none"
 
 
@@ -64,33 +54,32 @@ def access(settings: Settings) -> Iterator[str]:
         yield "access.mode is cloudIdentity, which this target does not have; take basic or token"
 
 
-def backups(settings: Settings) -> Iterator[str]:
-    """Tasks take them."""
-    return of_backups(settings, scheme="s3", takers="tasks")
+def out_of_reach(settings: Settings) -> str:
+    """Return why no task can call the balancer, as a clause; '' if one can."""
+    if tasks_call_balancer(settings):
+        return ""
+    return (
+        "no task of the stack can call its load balancer: that takes aws.network.internal, or a public one that anybody "
+        "may call and a way out that is not endpoints"
+    )
 
 
 def schedules(settings: Settings) -> Iterator[str]:
     """EventBridge Scheduler can say them, and whoever maintains can call the server."""
-    for setting, schedule in (
-        ("backup", settings.backup.schedule),
-        ("verify", settings.verify.schedule or NEVER),
-        ("maintain", settings.maintain.schedule),
-    ):
+    found = {"backup": settings.backup.schedule, "verify": settings.verify.schedule or NEVER}
+    for setting, schedule in {**found, "maintain": settings.maintain.schedule}.items():
         if schedule != NEVER and expression(schedule) is None:
             yield f"{setting}.schedule names days of month and week, and EventBridge Scheduler takes one of them"
-    if settings.maintain.schedule != NEVER and not tasks_call_balancer(settings):
-        yield (
-            "maintain.schedule is set, and no task of the stack can call its load balancer: that takes"
-            " aws.network.internal, or a public one that anybody may call and a way out that is not endpoints"
-        )
+    if settings.maintain.schedule != NEVER and (why := out_of_reach(settings)):
+        yield f"maintain.schedule is set, and {why}"
 
 
 RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (
     *refusals.RULES,
-    image,
+    partial(of_image, takers="tasks"),
     registry_login,
     size,
     access,
-    backups,
+    partial(of_backups, scheme="s3", takers="tasks"),
     schedules,
 )

@@ -10,18 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.naming import Naming
-from mlflow_backend.aws.render import (
-    alarms,
-    balancer,
-    cache,
-    database,
-    network,
-    policies,
-    scheduler,
-    secrets,
-    storage,
-)
-from mlflow_backend.aws.render.documents import documents
+from mlflow_backend.aws.render import alarms, balancer, cache, database, network, scheduler, secrets, storage
+from mlflow_backend.aws.render.documents import billing, documents
 from mlflow_backend.aws.render.secrets import SecretSource
 from mlflow_backend.ecs.render import roles, scheduled, service, tasks
 from mlflow_backend.report.policies import RenderedParts
@@ -29,17 +19,12 @@ from mlflow_backend.report.policies import RenderedParts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlflow_backend.report.quantities import Billing
     from mlflow_backend.settings import Settings
 
 _NO_IMAGE: Final = "image-that-preflight-has-not-resolved"
 _SUFFIX: Final = "AbCdEf"  # AWS draws six letters for each secret's ARN.
 
-BILLING: Final[Mapping[str, Billing]] = {
-    type_: row
-    for module in (alarms, balancer, cache, database, network, scheduler, secrets, storage, service)
-    for type_, row in module.BILLING.items()
-}
+BILLING: Final = billing(alarms, balancer, cache, database, network, scheduler, secrets, storage, service)
 
 
 def render(settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
@@ -83,10 +68,7 @@ def _documents(settings: Settings, naming: Naming, drawn: tasks.TaskDependencies
     made = [*roles.roles(settings, naming)]
     if parts := list(scheduled.expressions(settings)):
         made.append(roles.scheduler(naming, parts))
-    found = documents(settings, naming, made, given)
-    if settings.aws.monitoring.topic is None:
-        found["alarm topic policy"] = policies.topic(naming, topic_arn=naming.arn("sns", naming.topic()))
-    return found
+    return documents(settings, naming, made, given)
 
 
 def _secret(naming: Naming, part: str) -> str:

@@ -41,10 +41,10 @@ class Scale:
         service = find_service(self.clients, self.name)
         if service is None or service.get("status") == "DRAINING":
             return
+        bounds = self._bounds()
         if self.journal.load() is None:
-            bounds = self._bounds()
             self.journal.write({"desired": service["desiredCount"], "bounds": list(bounds) if bounds else None})
-        if (bounds := self._bounds()) is not None:
+        if bounds is not None:
             self._bound(0, bounds[1])
         self.clients.ecs.update_service(cluster=self.name.cluster, service=self.name.service, desiredCount=0)
         self._wait_for_none()

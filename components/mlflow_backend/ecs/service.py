@@ -6,6 +6,7 @@ be nothing to roll back to. How many are kept is `history.prune`'s.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.balancer import Balancer
     from mlflow_backend.aws.network import Network
     from mlflow_backend.aws.render.balancer import Timeouts
+    from mlflow_backend.aws.render.network import Group
     from mlflow_backend.aws.scope import Scope
     from mlflow_backend.backup.tool import Tool
 
@@ -72,7 +74,6 @@ class Service(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self.one_shots: dict[str, aws.ecs.TaskDefinition] = {}
         self._expressions = scheduled.expressions(settings)
-        self._starter = self._make_starter()
         self.service: aws.ecs.Service
         self.revision: pulumi.Output[str]
         # Container Insights would make this group by itself, keep it for ever, and leave it behind.
@@ -103,20 +104,18 @@ class Service(pulumi.ComponentResource):
         tool: pulumi.Output[Tool] | None,
     ) -> None:
         """Register a one-shot task, the tool that it runs and its schedule, if it has them."""
-        needed = [self.logs[TASKS_LOGS], *needs]
+        needed, name = [self.logs[TASKS_LOGS], *needs], f"{self._name}-{part}-tool"
         if tool is not None:
-            where = self._scope.connection
-            needed.append(TaskTool(f"{self._name}-{part}-tool", connection=where, tool=tool, opts=self._child))
+            needed.append(TaskTool(name, connection=self._scope.connection, tool=tool, opts=self._child))
         self.one_shots[part] = self._define(part, task, needed, ignored=[])
         if tool is not None and part in self._expressions:
             more = scheduled.ARGUMENTS.get(part, ())
             command = tool.apply(lambda each: scheduler.override(part, (*each.command(FETCH), *more)))
-            self._schedule(part, self.one_shots[part], command=command)
+            self._schedule(part, command)
 
-    def _make_starter(self) -> Identity | None:
-        """Make the role that EventBridge Scheduler takes, if it starts anything."""
-        if not self._expressions:
-            return None
+    @cached_property
+    def _starter(self) -> Identity:
+        """The role that EventBridge Scheduler takes, which is made with the first schedule."""
         return Identity(
             f"{self._name}-scheduler",
             self._scope,
@@ -126,31 +125,28 @@ class Service(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _schedule(
-        self,
-        part: str,
-        task: aws.ecs.TaskDefinition,
-        *,
-        command: pulumi.Output[str],
-    ) -> None:
-        network, starter = self._network, self._starter
-        assert starter is not None  # noqa: S101 - it is made if anything is scheduled
+    def _schedule(self, part: str, command: pulumi.Output[str]) -> None:
         found = scheduler.schedule(
             self._naming,
             part,
             self._expressions[part],
             cluster=self.cluster.arn,
-            role=starter.roles[scheduler.SCHEDULER].arn,
-            definition=task.arn,
-            network={
-                "subnets": network.task_subnets,
-                "security_groups": [network.groups["tasks"]],
-                "assign_public_ip": network.tasks_are_public,
-            },
+            role=self._starter.roles[scheduler.SCHEDULER].arn,
+            definition=self.one_shots[part].arn,
+            network=self._placed("tasks"),
             command=command,
         )
-        opts = pulumi.ResourceOptions(parent=self, depends_on=starter.attached)
+        opts = pulumi.ResourceOptions(parent=self, depends_on=self._starter.attached)
         aws.scheduler.Schedule(f"{self._name}-{part}", **found, opts=opts)
+
+    def _placed(self, group: Group) -> Any:
+        """Return where tasks run, in one of the network's security groups."""
+        network = self._network
+        return {
+            "subnets": network.task_subnets,
+            "security_groups": [network.groups[group]],
+            "assign_public_ip": network.tasks_are_public,
+        }
 
     def serve(  # noqa: PLR0913 - what an update serves, by name
         self,
@@ -164,7 +160,7 @@ class Service(pulumi.ComponentResource):
         needs: Sequence[pulumi.Resource],
     ) -> None:
         """Register the server's revision and serve it; with a `pin`, serve exactly that revision and register none."""
-        naming, network = self._naming, self._network
+        naming = self._naming
         definition = self._define(SERVER, task, [self.logs[SERVER_LOGS], *needs], ignored=_ALL_INPUTS if pin else [])
         self.revision = (
             pulumi.Output.from_input(pin) if pin else definition.revision.apply(lambda number: str(int(number)))
@@ -185,17 +181,9 @@ class Service(pulumi.ComponentResource):
             alarms={"alarm_names": list(guards), "enable": True, "rollback": may_roll_back},
             health_check_grace_period_seconds=times.grace,
             load_balancers=[
-                {
-                    "target_group_arn": balancer.target_group.arn,
-                    "container_name": SERVER,
-                    "container_port": SERVER_PORT,
-                }
+                {"target_group_arn": balancer.target_group.arn, "container_name": SERVER, "container_port": SERVER_PORT}
             ],
-            network_configuration={
-                "subnets": network.task_subnets,
-                "security_groups": [network.groups["server"]],
-                "assign_public_ip": network.tasks_are_public,
-            },
+            network_configuration=self._placed("server"),
             enable_ecs_managed_tags=True,
             propagate_tags="SERVICE",
             # The wait is the rollout resource's: Terraform's own looks at task counts, and is content after a
@@ -242,9 +230,10 @@ class Service(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.service]),
         )
         label = pulumi.Output.concat(balancer.load_balancer.arn_suffix, "/", balancer.target_group.arn_suffix)
+        held = self._settings.aws.scaling
         metrics: dict[str, tuple[str, int, pulumi.Input[str] | None]] = {
-            "cpu": ("ECSServiceAverageCPUUtilization", plan.cpu_percent, None),
-            "requests": ("ALBRequestCountPerTarget", plan.requests_per_replica, label),
+            "cpu": ("ECSServiceAverageCPUUtilization", held.cpu_percent, None),
+            "requests": ("ALBRequestCountPerTarget", held.requests_per_replica, label),
         }
         for what, (metric, wanted, resource) in metrics.items():
             aws.appautoscaling.Policy(

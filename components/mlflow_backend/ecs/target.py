@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.ecs.refusals import naming_of, out_of_reach, refuse_unsupported
 from mlflow_backend.hosted import HostedTarget
 
 if TYPE_CHECKING:
@@ -36,21 +37,13 @@ class EcsTarget(HostedTarget):
 
     def unverified_between_updates(self, settings: Settings) -> str:
         """Return why no task can: it cannot call the balancer."""
-        from mlflow_backend.aws.render.network import tasks_call_balancer
-
-        if tasks_call_balancer(settings):
-            return ""
-        return (
-            "no task of the stack can call its load balancer: that takes aws.network.internal, or a public one that "
-            "anybody may call and a way out that is not endpoints"
-        )
+        return out_of_reach(settings)
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> EcsBackend:
         """Register the backend."""
         del project, stack, folder
         from mlflow_backend.ecs.args import EcsBackendArgs
         from mlflow_backend.ecs.backend import EcsBackend
-        from mlflow_backend.ecs.refusals import refuse_unsupported
 
         # A stack's file says where the balancer is; the arguments of a program have a default for it.
         refuse_unsupported(settings)
@@ -61,7 +54,6 @@ class EcsTarget(HostedTarget):
         del folder
         from mlflow_backend.aws.connection import Connection
         from mlflow_backend.ecs.lookup import locate
-        from mlflow_backend.ecs.refusals import naming_of
 
         known = settings()
         naming = naming_of(known, project=project, stack=stack)
@@ -72,7 +64,6 @@ class EcsTarget(HostedTarget):
         del folder
         from mlflow_backend.ecs.args import EcsBackendArgs
         from mlflow_backend.ecs.doctor import check
-        from mlflow_backend.ecs.refusals import naming_of
 
         return check(EcsBackendArgs(settings=settings), naming_of(settings, project=project, stack=stack))
 
@@ -93,7 +84,6 @@ class EcsTarget(HostedTarget):
     ) -> tuple[Naming, tuple[Grant, ...]]:
         """See aws.permissions.RolesOnAws."""
         from mlflow_backend.ecs.permissions import grants
-        from mlflow_backend.ecs.refusals import naming_of
 
         naming = naming_of(settings, project=project, stack=stack)
         return naming, grants(settings, naming, purpose, state=state)

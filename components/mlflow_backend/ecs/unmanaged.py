@@ -116,8 +116,7 @@ class UnmanagedPlatform(EcsHistory):
     inside = count = secrets = parts = log_parts = tails = audit = rotate_keys = not_ours
 
     def _definition(self, revision: str) -> Mapping[str, Any]:
-        family = deployments.identify(self._service()["taskDefinition"]).family
-        return definition_of(self.clients.ecs, family, revision)
+        return definition_of(self.clients.ecs, deployments.family_of(self._service()), revision)
 
     def _status_task(self) -> EcsTask:
         """Return a task in the serving revision's own image, beside its tasks. Raises Refused."""
@@ -131,11 +130,7 @@ class UnmanagedPlatform(EcsHistory):
             cluster=self.name.cluster,
             task_definition=str(definition["taskDefinitionArn"]),
             container=str(definition["containerDefinitions"][0]["name"]),
-            network=Network(
-                subnets=tuple(network["subnets"]),
-                security_groups=tuple(network.get("securityGroups", [])),
-                public_address=network.get("assignPublicIp") == "ENABLED",
-            ),
+            network=Network.of(network),
         )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
 from pulumi.dynamic import Resource
 
+from mlflow_backend.backup.tool import STORED
 from mlflow_backend.module_provider import ModuleProvider
 
 if TYPE_CHECKING:
@@ -35,14 +36,7 @@ class BackupTool(Resource, module="mlflow-backend", name="GcpBackupTool"):
 
     def __init__(self, name: str, tool: Tool, *, opts: pulumi.ResourceOptions) -> None:
         """Take the tool."""
-        props = {
-            "bucket": tool.bucket,
-            "key": tool.key,
-            "program": tool.program,
-            "job": tool.job,
-            "settings": tool.settings,
-        }
-        super().__init__(BackupToolProvider(), name, props, opts)
+        super().__init__(BackupToolProvider(), name, {name: getattr(tool, name) for name in STORED}, opts)
 
 
 class ServerSecrets(Resource, module="mlflow-backend", name="GcpServerSecrets"):

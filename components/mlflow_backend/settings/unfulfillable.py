@@ -28,6 +28,12 @@ def refuse_unfulfillable(target: str, findings: Iterable[str]) -> None:
         )
 
 
+def of_image(settings: Settings, *, takers: str) -> Iterator[str]:
+    """Give that there is no image to run, which `takers`, such as tasks, do."""
+    if settings.server.image is None:
+        yield f"server.image is missing, and {takers} run an image (server/Dockerfile builds it)"
+
+
 def of_backups(settings: Settings, *, scheme: str, takers: str) -> Iterator[str]:
     """Give what of `backup` cannot be fulfilled if `takers`, such as tasks, back up to buckets of a scheme alone."""
     wanted = settings.backup

@@ -309,12 +309,6 @@ def test_scaling_moves_between_replicas_and_their_most() -> None:
     assert not service.scaling(settings_of("dev")).moves
 
 
-def test_the_platform_never_rolls_back_over_a_migration() -> None:
-    """It would start a revision that refuses the new schema, for ever."""
-    assert service.platform_may_roll_back(migrated=False)
-    assert not service.platform_may_roll_back(migrated=True)
-
-
 def test_alarms_watch_what_was_created() -> None:
     """Users, tasks, database, cache and verification; an adopted part is its owner's to watch."""
     plan = database.database_plan(settings_of("staging"))

@@ -20,6 +20,7 @@ from mlflow_backend.releases.stores import LEDGER, LOCKS, NEWEST, STAGING
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.image_reference import Reference
     from mlflow_backend.settings import Settings
 
 Statement = Mapping[str, Any]
@@ -231,16 +232,19 @@ def topic(naming: Naming, *, topic_arn: str) -> Document:
     )
 
 
-def repository_arn(settings: Settings, naming: Naming) -> str | None:
-    """Return the ARN of the ECR repository that the image is in; None for an image elsewhere.
-
-    A name that is no image's is left to preflight, which says so with the setting.
-    """
+def in_ecr(settings: Settings) -> Reference | None:
+    """Return the image if it is in ECR; a name that is no image's is left to preflight, which says so."""
     try:
         reference = parse(settings.server.image or "")
     except UsageError:
         return None
-    if reference.ecr is None:
+    return None if reference.ecr is None else reference
+
+
+def repository_arn(settings: Settings, naming: Naming) -> str | None:
+    """Return the ARN of the ECR repository that the image is in; None for an image elsewhere."""
+    reference = in_ecr(settings)
+    if reference is None or reference.ecr is None:
         return None
     account, region = reference.ecr
     return f"arn:{naming.partition}:ecr:{region}:{account}:repository/{reference.repository}"

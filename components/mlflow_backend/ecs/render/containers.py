@@ -91,9 +91,7 @@ def definition(container: Container) -> Definition:
     if container.registry_secret is not None:
         found["repositoryCredentials"] = {"credentialsParameter": container.registry_secret}
     if container.port is not None:
-        found["portMappings"] = [
-            {"containerPort": container.port, "hostPort": container.port, "protocol": "tcp"},
-        ]
+        found["portMappings"] = [{"containerPort": container.port, "hostPort": container.port, "protocol": "tcp"}]
     if container.probe is not None:
         found["healthCheck"] = {
             "command": ["CMD", *container.health],

@@ -34,12 +34,10 @@ _ALARMS_OF_A_POLICY: Final = 2
 
 @dataclass(frozen=True, kw_only=True)
 class ScalingPlan:
-    """Between how many tasks autoscaling moves, and what it holds on average."""
+    """Between how many tasks autoscaling moves."""
 
     least: int
     most: int
-    cpu_percent: int
-    requests_per_replica: int
 
     @property
     def moves(self) -> bool:
@@ -49,27 +47,13 @@ class ScalingPlan:
 
 def scaling(settings: Settings) -> ScalingPlan:
     """Return how the number of tasks moves."""
-    return ScalingPlan(
-        least=settings.server.replicas,
-        most=most_replicas(settings),
-        cpu_percent=settings.aws.scaling.cpu_percent,
-        requests_per_replica=settings.aws.scaling.requests_per_replica,
-    )
+    return ScalingPlan(least=settings.server.replicas, most=most_replicas(settings))
 
 
 def decided(settings: Settings) -> list[str]:
     """Return the identity of what serving depends on and no output says: network rules, cache."""
     cache = str(cache_plan(settings)) if settings.cache.mode == "create" else str(settings.cache.existing)
     return [*map(str, rules(settings)), cache]
-
-
-def platform_may_roll_back(*, migrated: bool) -> bool:
-    """Whether ECS may go back to the old revision by itself.
-
-    Not if the schema was migrated since the release before: the old revision refuses the new schema and would
-    restart for ever; then `migrate.onFailure` decides.
-    """
-    return not migrated
 
 
 def _billed(inputs: Inputs) -> Iterator[Quantity]:

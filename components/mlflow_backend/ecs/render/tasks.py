@@ -133,9 +133,21 @@ def definitions(
         access=_access(settings, drawn),
     )
     server = describe(inputs)
+    single = {**{name: drawn.secret(name) for name in SERVER_SECRETS}, DATABASE_PASSWORD: drawn.password}
     composed = {} if inputs.cache is None else {cache_url(inputs.cache).text: drawn.cache_secret}
     size = fargate_size(cpu=settings.server.cpu, memory=settings.server.memory, need_mib=server.memory_mib)
-    made = [(_server(settings, naming, server, drawn, composed=composed, release=release), size)]
+    secrets = containers.secret_sources(server.secret_environment, single=single, composed=composed)
+    plain = _container(settings, naming, drawn, SERVER, server.argv, environment=server.environment, secrets=secrets)
+    container = replace(
+        plain,
+        log_group=naming.log_group(SERVER),
+        stop_timeout_s=stop_timeout(server.stop_timeout_s),
+        port=server.port,
+        health=containers.health_command(port=server.port, liveness=server.liveness, readiness=server.readiness),
+        probe=server.liveness,
+        labels={**plain.labels, containers.SETTINGS_LABEL: release},
+    )
+    made = [(container, size)]
     # The identity of a release is asked of the server's task alone, which packs no tools.
     if _ROLES[DATABASE] in drawn.roles:
         made += [(each, _TASK_SIZE) for each in _one_shots(settings, naming, server, drawn)]
@@ -156,8 +168,7 @@ def definitions(
 def _access(settings: Settings, drawn: TaskDependencies) -> AccessControl:
     mode, limit = settings.access.mode, settings.access.requests_per_minute
     if mode == "token":
-        named = drawn.api_keys or ""
-        return AccessControl(mode="token", keys=named, requests_per_minute=limit)
+        return AccessControl(mode="token", keys=drawn.api_keys or "", requests_per_minute=limit)
     return AccessControl(mode="basic" if mode == "basic" else "none")
 
 
@@ -185,33 +196,6 @@ def release_identity(settings: Settings, naming: Naming) -> str:
     return hashlib.sha256(json.dumps(task, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _server(  # noqa: PLR0913 - what the container is made of, by name
-    settings: Settings,
-    naming: Naming,
-    server: ServerDescription,
-    drawn: TaskDependencies,
-    *,
-    composed: Mapping[str, SecretSource],
-    release: str,
-) -> Container:
-    single = {**{name: drawn.secret(name) for name in SERVER_SECRETS}, DATABASE_PASSWORD: drawn.password}
-    return Container(
-        name=SERVER,
-        image=drawn.image,
-        command=server.argv,
-        environment={**server.environment, "TMPDIR": containers.SPOOL},
-        secrets=containers.secret_sources(server.secret_environment, single=single, composed=composed),
-        log_group=naming.log_group(SERVER),
-        region=naming.region,
-        stop_timeout_s=stop_timeout(server.stop_timeout_s),
-        port=server.port,
-        health=containers.health_command(port=server.port, liveness=server.liveness, readiness=server.readiness),
-        probe=server.liveness,
-        labels={containers.VERSION_LABEL: settings.server.mlflow_version, containers.SETTINGS_LABEL: release},
-        registry_secret=settings.aws.registry_secret,
-    )
-
-
 def _one_shots(
     settings: Settings, naming: Naming, server: ServerDescription, drawn: TaskDependencies
 ) -> Iterator[Container]:
@@ -221,7 +205,7 @@ def _one_shots(
     of the first two only read: each run names its own, and what is verified comes with it
     (mlflow_backend/verification/inside.py).
     """
-    one_shot = partial(_one_shot, settings, naming, drawn)
+    one_shot = partial(_container, settings, naming, drawn)
     mode, tools = settings.access.mode, scheduled.tools(settings, naming)
     known = {"PGPASSWORD": drawn.password, **drawn.secrets(keys.VARIABLES)}
     # A restored dump is re-encrypted, for which the former keys are needed too.
@@ -248,7 +232,7 @@ def _one_shots(
         yield one_shot(MAINTENANCE, command, environment=environment, secrets={**known, **called})
 
 
-def _one_shot(  # noqa: PLR0913 - what the container is made of, by name
+def _container(  # noqa: PLR0913 - what it is made of, by name
     settings: Settings,
     naming: Naming,
     drawn: TaskDependencies,
@@ -262,7 +246,7 @@ def _one_shot(  # noqa: PLR0913 - what the container is made of, by name
         name=name,
         image=drawn.image,
         command=command,
-        environment={"TMPDIR": containers.SPOOL, **environment},
+        environment={**environment, "TMPDIR": containers.SPOOL},
         secrets=secrets,
         log_group=naming.log_group(TASKS),
         region=naming.region,
