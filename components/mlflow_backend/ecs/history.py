@@ -100,7 +100,9 @@ class EcsHistory:
         with `force` that one is stopped first.
         """
         service = self._service()
-        wanted = self._startable(service, revision)
+        wanted = TaskDefinitionId(family=deployments.family_of(service), number=int(revision))
+        if definition_of(self.clients.ecs, wanted.family, revision).get("status") != "ACTIVE":
+            raise _gone(revision)
         primary = deployments.primary_of(service)
         if primary is not None and primary.revision == wanted:
             return
@@ -171,13 +173,6 @@ class EcsHistory:
         pages = paginator.paginate(familyPrefix=family, status=status, PaginationConfig={"PageSize": 100})  # type: ignore[arg-type]
         found = [deployments.identify(arn) for page in pages for arn in page["taskDefinitionArns"]]
         return [each.number for each in found if each.family == family]
-
-    def _startable(self, service: Mapping[str, Any], revision: str) -> TaskDefinitionId:
-        """Return the task definition of a revision. Raises Refused if tasks cannot be started from it any more."""
-        family = deployments.family_of(service)
-        if definition_of(self.clients.ecs, family, revision).get("status") != "ACTIVE":
-            raise _gone(revision)
-        return TaskDefinitionId(family=family, number=int(revision))
 
     def stop_deployment(self) -> None:
         """End what is being deployed: ECS goes back to the revision before."""

@@ -59,8 +59,8 @@ def out_of_reach(settings: Settings) -> str:
     if tasks_call_balancer(settings):
         return ""
     return (
-        "no task of the stack can call its load balancer: that takes aws.network.internal, or a public one that anybody "
-        "may call and a way out that is not endpoints"
+        "no task of the stack can call its load balancer: that takes aws.network.internal, or a public one that "
+        "anybody may call and a way out that is not endpoints"
     )
 
 
