@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pulumi
 
@@ -10,9 +10,6 @@ from mlflow_backend.tokens import ECS_PROTECTION
 
 if TYPE_CHECKING:
     from mlflow_backend.ecs.backend import EcsBackend
-
-# Pulumi's refusal says the name: it is the setting that a reader has to know of.
-_SUFFIX: Final = "backup.protect"
 
 
 class Protection(pulumi.ComponentResource):
@@ -26,5 +23,6 @@ class Protection(pulumi.ComponentResource):
     def __init__(self, name: str, *, backend: EcsBackend, protect: bool, parent: pulumi.Resource | None = None) -> None:
         """Take what is guarded. Unprotected it is there too, or lifting the protection would be a refused deletion."""
         opts = pulumi.ResourceOptions(parent=parent, depends_on=[backend], protect=protect)
-        super().__init__(ECS_PROTECTION, f"{name}-{_SUFFIX}", None, opts)
+        # Pulumi's refusal says the name: it is the setting that a reader has to know of.
+        super().__init__(ECS_PROTECTION, f"{name}-backup.protect", None, opts)
         self.register_outputs({})

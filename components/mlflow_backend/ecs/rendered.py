@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     from mlflow_backend.settings import Settings
 
-_NO_IMAGE: Final = "image-that-preflight-has-not-resolved"
-_SUFFIX: Final = "AbCdEf"  # AWS draws six letters for each secret's ARN.
-
 BILLING: Final = billing(alarms, balancer, cache, database, network, scheduler, secrets, storage, service)
 
 
@@ -34,7 +31,7 @@ def render(settings: Settings, *, project: str, stack: str, image: str | None) -
     """
     naming = Naming.of(settings, project=project, stack=stack)
     drawn = tasks.TaskDependencies(
-        image=image or _NO_IMAGE,
+        image=image or "image-that-preflight-has-not-resolved",
         url=settings.network.public_url or f"http://{naming.balancer()}.elb.amazonaws.com",
         database=database.database_address(settings, "database.invalid", network.DATABASE_PORT),
         cache=cache.cache_address(settings, "cache.invalid", network.CACHE_PORT),
@@ -72,4 +69,5 @@ def _documents(settings: Settings, naming: Naming, drawn: tasks.TaskDependencies
 
 
 def _secret(naming: Naming, part: str) -> str:
-    return naming.arn("secretsmanager", f"secret:{naming.secret(part)}-{_SUFFIX}")
+    # AWS draws six letters for each secret's ARN.
+    return naming.arn("secretsmanager", f"secret:{naming.secret(part)}-AbCdEf")
