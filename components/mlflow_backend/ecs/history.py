@@ -100,11 +100,11 @@ class EcsHistory:
         with `force` that one is stopped first.
         """
         service = self._service()
-        wanted = TaskDefinitionId(family=deployments.family_of(service), number=int(revision))
-        if definition_of(self.clients.ecs, wanted.family, revision).get("status") != "ACTIVE":
+        family = deployments.family_of(service)
+        if definition_of(self.clients.ecs, family, revision).get("status") != "ACTIVE":
             raise _gone(revision)
-        primary = deployments.primary_of(service)
-        if primary is not None and primary.revision == wanted:
+        wanted = TaskDefinitionId(family=family, number=int(revision))
+        if (primary := deployments.primary_of(service)) is not None and primary.revision == wanted:
             return
         if (under_way := deployments.in_progress(service)) is not None:
             if not force:
