@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import functools
 import re
@@ -100,6 +101,15 @@ def test_every_file_that_is_named_exists(path: Path) -> None:
         place = ROOT / name.rstrip(".")
         inside = (ROOT / path).parent / name
         assert place.exists() or place.with_suffix(".py").exists() or inside.exists(), f"{path}: {name}"
+
+
+def test_a_module_begins_with_what_it_owns() -> None:
+    """CONTRIBUTING.md, 'Language': its first line is a noun phrase, no question and no half of a sentence."""
+    questions = {"From", "How", "Pure:", "What", "Where", "Whether", "Which", "Who", "Whose", "Why"}
+    for folder in ("components", "server", "client", "tools", "scripts"):
+        for path in files_of_the_tree(f"{folder}/*.py"):
+            first = (ast.get_docstring(ast.parse(text(path))) or "-").split()[0]
+            assert first not in questions, path
 
 
 def test_the_settings_that_the_readme_shows_are_some(tmp_path: Path) -> None:
