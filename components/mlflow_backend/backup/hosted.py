@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.backup import bundle, job
 from mlflow_backend.backup import source as sources
+from mlflow_backend.backup.tracked import USERS_ROWS
 from mlflow_backend.contract import Refused
 from mlflow_backend.logged import is_whole
 from mlflow_backend.verify.tracking import PREFIX
@@ -25,22 +26,18 @@ if TYPE_CHECKING:
     from mlflow_backend.target import Task
 
 _COUNT_DEADLINE_S: Final = 120.0
-# In the server's image, by its own way to the database. A verification's experiments are marked as deleted here, and
-# their rows stay until maintenance.
-_COUNT: Final = """
+# In the server's image, by its own way to the database.
+_COUNT: Final = f"""
 import json, os, sys
 from mlflow_backend_server.db import addresses, postgres
-counts = {}
+counts = {{}}
 with postgres.connected(addresses.from_environment(os.environ).tracking, purpose="count") as connection:
     with connection.cursor() as cursor:
-        for table, rows in (
-            ("runs", "runs JOIN experiments e USING (experiment_id) WHERE NOT starts_with(e.name, %s)"),
-            ("registered_models", "registered_models WHERE NOT starts_with(name, %s)"),
-        ):
+        for table, rows in {USERS_ROWS!r}:
             cursor.execute("SELECT count(*) FROM " + rows, (sys.argv[1],))
             counts[table] = cursor.fetchone()[0]
 print(json.dumps(counts, indent=1))
-"""
+"""  # noqa: S608 - our own words
 
 
 def source_of(  # noqa: PLR0913 - the parts of a backend, by name

@@ -1,4 +1,4 @@
-"""The experiments and the locations of artifacts that a tracking database has, asked by a cursor on it."""
+"""The experiments, locations of artifacts and rows of users that a tracking database has, asked by a cursor on it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ _WITH_ARTIFACTS: Final[Sequence[tuple[str, str, str, str, str, bool]]] = (
 )
 
 
+USERS_ROWS: Final[Sequence[tuple[str, str]]] = (
+    ("runs", "runs JOIN experiments e USING (experiment_id) WHERE NOT starts_with(e.name, %s)"),
+    ("registered_models", "registered_models WHERE NOT starts_with(name, %s)"),
+)
+"""Tables, and which of their rows users wrote: all but those whose names begin as a verification's, which are marked as
+deleted and stay until maintenance."""
+
+
 def named_artifacts(cursor: Any) -> tuple[NamedArtifacts, ...]:
     """Return every location of artifacts that a row names. Raises psycopg2.Error."""
     found = []
@@ -35,6 +43,17 @@ def named_artifacts(cursor: Any) -> tuple[NamedArtifacts, ...]:
             for owner, path in cursor.fetchall()
         ]
     return tuple(found)
+
+
+def users_rows(cursor: Any, prefix: str) -> dict[str, int]:
+    """Return how many rows users wrote by table, as far as the tables exist. Raises psycopg2.Error."""
+    counts = {}
+    for table, rows in USERS_ROWS:
+        cursor.execute("SELECT to_regclass(%s)", (table,))
+        if cursor.fetchone()[0] is not None:
+            cursor.execute(f"SELECT count(*) FROM {rows}", (prefix,))  # noqa: S608 - our own words
+            counts[table] = int(cursor.fetchone()[0])
+    return counts
 
 
 def experiments(cursor: Any) -> dict[str, str]:

@@ -14,12 +14,13 @@ from mlflow_backend.backup.destination import FolderDestination
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.identity import OBJECT
-from mlflow_backend.local import credentials, encryption, ports, store
+from mlflow_backend.local import credentials, encryption, ports, schema, store
 from mlflow_backend.local.naming import ARTIFACT_ROOT
 from mlflow_backend.local.platform import LocalPlatform, Runner
 from mlflow_backend.local.state import write
 from mlflow_backend.migrate.tool import DatabaseTool
 from mlflow_backend.server import keys
+from mlflow_backend.verify.tracking import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,16 +40,15 @@ def source_of(state: StateDir, *, settings: bytes = b"", users: bool = False) ->
 
     `users` says that the users' database is restored although it has no schema yet.
     """
-    platform = LocalPlatform(state)
     return sources.source_of(
-        DeployedBackend(platform),
+        DeployedBackend(LocalPlatform(state)),
         tool=lambda version: DatabaseTool(Runner(state, version, users=users)),
         artifacts=LocalArtifacts(state),
         vault=LocalVault(state),
         own=FolderDestination(state.backend_store),
         stack=state.path.name,
         settings=settings,
-        used=partial(platform.row_counts, ("runs", "registered_models")),
+        used=partial(schema.users_rows, state, PREFIX),
     )
 
 

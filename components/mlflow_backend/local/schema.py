@@ -75,6 +75,13 @@ def row_counts(state: StateDir, tables: Sequence[str]) -> dict[str, int]:
     return counts
 
 
+def users_rows(state: StateDir, prefix: str) -> dict[str, int]:
+    """Return how many rows users wrote to the tracking database, by table; none if Postgres does not answer."""
+    with contextlib.suppress(psycopg2.OperationalError), reading(state) as cursor:
+        return tracked.users_rows(cursor, prefix)
+    return {}
+
+
 def named_artifacts(state: StateDir) -> tuple[NamedArtifacts, ...]:
     """Return every location of artifacts that the tracking database names. Raises psycopg2.Error."""
     with reading(state) as cursor:
