@@ -159,6 +159,7 @@ def test_previews_are_shown_containers_and_documents() -> None:
         "alarm topic policy",
     }
     assert "data bucket policy" not in rendered.render(settings_of("adopted"), **NAMES).documents
+    assert "alarm topic policy" not in rendered.render(settings_of("within"), **NAMES).documents, "nothing is watched"
 
 
 def test_a_cluster_is_billed_by_its_hours_and_its_fewest_nodes() -> None:
