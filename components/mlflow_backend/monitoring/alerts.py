@@ -16,6 +16,8 @@ COMPONENT_DEGRADED_S: Final = 5 * _MINUTE_S
 VERIFICATION_OLD_H: Final = 3
 BACKUP_OLD_H: Final = 26
 """How many hours ago the last one passed, or was taken, before somebody is woken, on clouds too."""
+CERTIFICATE_DAYS: Final = 14
+"""How many days before a certificate ends somebody is told, on clouds too."""
 # Probes are most of the requests of a quiet server, and would hide failures and slowness.
 _PROBES: Final = "/health.*"
 # Models take long to copy, and a gateway's provider long to answer; both are healthy.
@@ -202,6 +204,14 @@ ALERTS: Final = (
         expression='time() - max(mlflow_backend_work_done_time_seconds{$own, work="drill"})',
         comparison=">",
         threshold=8 * 24 * _HOUR_S,
+        for_s=0,
+    ),
+    Alert(
+        name="CertificateEnds",
+        summary="The certificate of the public URL ends in less than 14 days.",
+        expression="min(mlflow_backend_certificate_end_time_seconds{$own}) - time()",
+        comparison="<",
+        threshold=CERTIFICATE_DAYS * 24 * _HOUR_S,
         for_s=0,
     ),
     Alert(

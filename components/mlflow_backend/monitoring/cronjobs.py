@@ -10,6 +10,8 @@ import json
 from string import Template
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.monitoring.rules import recording
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -32,11 +34,7 @@ def recorded(
         labels = {**own, "part": "stack"}
         failed = Template(_FAILED).substitute(own=selector)
         of_work = {**labels, "work": work}
-        yield _rule("work_done_time_seconds", Template(_DONE).substitute(own=selector), of_work)
-        yield _rule("work_failed", failed, of_work)
+        yield recording("work_done_time_seconds", Template(_DONE).substitute(own=selector), of_work)
+        yield recording("work_failed", failed, of_work)
         if work == verification:
-            yield _rule("verification_passed", f"1 - ({failed})", labels)
-
-
-def _rule(name: str, expression: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    return {"record": f"mlflow_backend_{name}", "expr": expression, "labels": dict(labels)}
+            yield recording("verification_passed", f"1 - ({failed})", labels)

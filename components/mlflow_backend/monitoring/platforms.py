@@ -52,6 +52,7 @@ CLOUDWATCH: Final = {
     "ScheduledWorkFailed": _none(_ASKED),
     "BackupOld": _by("backup-old", note="with `backup.schedule`"),
     "DrillOld": _none("no drill runs there"),
+    "CertificateEnds": _by("certificate-ends", note="by Certificate Manager's own figure, which may come a day late"),
     "DiskLow": _by("database-storage"),
     "ArtifactsGrow": _none("S3 has no end, and its figure `BucketSizeBytes` comes once a day"),
 }
@@ -76,6 +77,7 @@ CLOUD_MONITORING: Final = {
     "ScheduledWorkFailed": _by("backup-failed", "maintenance-failed", note="of a backup, of a scheduled maintenance"),
     "BackupOld": _none(f"a figure that is absent is waited for 23.5 hours at most; {_ASKED}"),
     "DrillOld": _none("no drill runs there"),
+    "CertificateEnds": _none("Google renews its own"),
     "DiskLow": _by("database-storage"),
     "ArtifactsGrow": _none("buckets have no end"),
 }

@@ -24,6 +24,11 @@ def rules(own: Mapping[str, str], recorded: Iterable[dict[str, Any]] = ()) -> di
     return {"groups": [{"name": GROUP, "rules": [*recorded, *(_rule(alert, own) for alert in ALERTS)]}]}
 
 
+def recording(name: str, expression: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return the rule by which an expression on other systems' figures becomes the backend's figure of this name."""
+    return {"record": f"mlflow_backend_{name}", "expr": expression, "labels": dict(labels)}
+
+
 def bound(expression: str, own: Mapping[str, str]) -> str:
     """Return an expression whose `$own` selects the series with these labels."""
     selector = ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(own.items()))

@@ -352,7 +352,8 @@ def test_the_operator_finds_the_servers_by_what_the_service_says() -> None:
     container = {each["name"]: each["containerPort"] for each in container_of(all_of(settings)[SERVER])["ports"]}
     assert {each["targetPort"] for each in service["spec"]["ports"]} <= container.keys()
     own = f'job="{service["metadata"]["name"]}", namespace="mlflow"'
-    alerts = found["PrometheusRule"]["spec"]["groups"][0]["rules"]
+    rules = found["PrometheusRule"]["spec"]["groups"][0]["rules"]
+    alerts = [each for each in rules if "alert" in each]
     assert alerts
     assert all(own in each["expr"] for each in alerts)
     assert all(each["metadata"]["labels"]["release"] == "prometheus" for each in found.values())
@@ -369,7 +370,20 @@ def test_the_rules_record_what_the_cronjobs_do_that_are_there() -> None:
     assert len(made) == 3
     assert all('namespace="mlflow"' in each for each in expressions)
     plain = monitoring.documents(settings_of(), naming(settings))["PrometheusRule"]["spec"]["groups"][0]["rules"]
-    assert not any("record" in each for each in plain)
+    assert not any("cronjob" in each["expr"] for each in plain)
+
+
+def test_the_rules_record_when_the_certificate_of_the_ingress_ends() -> None:
+    """Of the Secret that the Ingress names, in the backend's namespace; without HTTPS there is none."""
+    settings = settings_of(
+        "watched",
+        {"network": {"publicUrl": "https://m.example.com"}, "kubernetes": {"ingress": {"tlsSecret": "public"}}},
+    )
+    rules = monitoring.documents(settings, naming(settings))["PrometheusRule"]["spec"]["groups"][0]["rules"]
+    (expression,) = [each["expr"] for each in rules if each.get("record", "").endswith("certificate_end_time_seconds")]
+    assert 'name="public", exported_namespace="mlflow"' in expression
+    (secret,) = {each["secretName"] for each in all_of(settings)["ingress"]["spec"]["tls"]}
+    assert secret == "public"
 
 
 def test_the_operators_grafana_finds_a_dashboard_of_the_same_series() -> None:

@@ -75,6 +75,7 @@ HEALTHY: tuple[dict[str, str], ...] = (
     series("mlflow_backend_artifact_bytes", flat(10), of=WHOLE),
     series("mlflow_backend_verification_passed", flat(1), of=WHOLE),
     series("mlflow_backend_work_failed", flat(0), 'work="backup"', of=WHOLE),
+    series("mlflow_backend_certificate_end_time_seconds", flat(1_300_000), of=WHOLE),
     # What is evaluated is an hour old: the time of the tests begins at zero.
     series("mlflow_backend_work_done_time_seconds", flat(-80_000), 'work="backup"', of=WHOLE),
     series("mlflow_backend_work_done_time_seconds", flat(-6_000), 'work="verification"', of=WHOLE),
@@ -114,6 +115,10 @@ FAULTS: dict[str, tuple[tuple[dict[str, str], ...], dict[str, str]]] = {
     ),
     "BackupOld": ((series("mlflow_backend_work_done_time_seconds", flat(-100_000), 'work="backup"', of=WHOLE),), {}),
     "DrillOld": ((series("mlflow_backend_work_done_time_seconds", flat(-700_000), 'work="drill"', of=WHOLE),), {}),
+    "CertificateEnds": (
+        (series("mlflow_backend_certificate_end_time_seconds", flat(1_200_000), of=WHOLE),),
+        {},
+    ),
     "DiskLow": ((series("mlflow_backend_disk_bytes", flat(5), 'state="free"', of=WHOLE),), {}),
     "ArtifactsGrow": ((series("mlflow_backend_artifact_bytes", f"10+1{STEADY}", of=WHOLE),), {}),
 }

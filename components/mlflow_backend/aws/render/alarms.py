@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mlflow_backend.aws.naming import SERVER_LOGS, TASKS_LOGS
-from mlflow_backend.monitoring import BACKUP_OLD_H, COMPONENT_DEGRADED_S, VERIFICATION_OLD_H
+from mlflow_backend.monitoring import BACKUP_OLD_H, CERTIFICATE_DAYS, COMPONENT_DEGRADED_S, VERIFICATION_OLD_H
 from mlflow_backend.report.quantities import MONTH, Billing, one
 from mlflow_backend.tokens import AWS_INSIGHTS_LOGS
 
@@ -30,7 +30,6 @@ _CACHE_MEMORY_PERCENT: Final = 80
 _ERRORS_IN_5_MINUTES: Final = 10
 # Uploads of models take long and are healthy: the 95th percentile is allowed what no API call should need.
 _P95_S: Final = 5
-_CERTIFICATE_DAYS: Final = 14
 
 VERIFICATION_RED: Final = "VerificationRed"
 VERIFICATION_PASSED: Final = "VerificationPassed"
@@ -262,13 +261,13 @@ def _too_old(cluster: str, *, name: str, says: str, metric: str, hours: int) -> 
 def _certificate() -> Alarm:
     return Alarm(
         name="certificate-ends",
-        says=f"The certificate ends in {_CERTIFICATE_DAYS} days: it was imported, or cannot be renewed.",
+        says=f"The certificate ends in {CERTIFICATE_DAYS} days: it was imported, or cannot be renewed.",
         namespace="AWS/CertificateManager",
         metric="DaysToExpiry",
         dimensions={"CertificateArn": "certificate"},
         statistic="Minimum",
         comparison="LessThanThreshold",
-        threshold=_CERTIFICATE_DAYS,
+        threshold=CERTIFICATE_DAYS,
         period_s=_DAY_S,
         periods=1,
         # The figure ends with the certificate (AWS CDK's reference, ICertificate.metricDaysToExpiry).

@@ -9,7 +9,7 @@ from mlflow_backend import monitoring
 from mlflow_backend.kubernetes.naming import SERVER, VERIFICATION
 from mlflow_backend.kubernetes.render.scheduled import scheduled
 from mlflow_backend.kubernetes.render.server import METRICS
-from mlflow_backend.monitoring.cronjobs import recorded
+from mlflow_backend.monitoring import cert_manager, cronjobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,10 @@ def dashboard(naming: Naming) -> Document:
 
 def _recorded(settings: Settings, naming: Naming) -> Iterator[dict[str, Any]]:
     cron_jobs = {work: naming.part(work) for work in scheduled(settings)}
-    return recorded(_own(naming), cron_jobs, namespace=naming.namespace, verification=VERIFICATION)
+    own, namespace = _own(naming), naming.namespace
+    yield from cronjobs.recorded(own, cron_jobs, namespace=namespace, verification=VERIFICATION)
+    if secret := settings.kubernetes.ingress.tls_secret:
+        yield cert_manager.recorded(own, secret, namespace=namespace)
 
 
 def _own(naming: Naming) -> dict[str, str]:
