@@ -136,7 +136,7 @@ def test_a_killed_verification_is_swept_by_the_next(scene: Scene) -> None:
 def test_every_verdict_leaves_nothing_behind(scene: Scene) -> None:
     """After all of this no experiment of a verification is left, though some backends hung while it cleaned up.
 
-    Not even marked as deleted; what users have deleted stays as MLflow keeps it.
+    Theirs are marked as deleted, for maintenance to remove, as what users have deleted is.
     """
     theirs = f"theirs-{time.time_ns()}"
     made = call(scene.subject.url, "experiments/create", {"name": theirs})["experiment_id"]
@@ -145,9 +145,9 @@ def test_every_verdict_leaves_nothing_behind(scene: Scene) -> None:
     call(scene.subject.url, "experiments/delete", {"experiment_id": made})
     eventually(lambda: not ours_after_a_verification(scene), within_s=90, what="all leftovers are swept")
     verify(scene.subject)
-    names = {str(name) for (name,) in scene.sql("SELECT name FROM experiments")}
-    assert theirs in names
-    assert not [name for name in names if name.startswith(PREFIX)]
+    stages = {str(name): stage for name, stage in scene.sql("SELECT name, lifecycle_stage FROM experiments")}
+    assert stages[theirs] == "deleted"
+    assert {stage for name, stage in stages.items() if name.startswith(PREFIX)} == {"deleted"}
     assert scene.sql(f"SELECT count(*) FROM metrics WHERE run_uuid = '{run}'") == [(1,)]  # noqa: S608 - MLflow's own id
 
 

@@ -154,8 +154,8 @@ def _age(seconds: float) -> str:
 def _losses(plan: Plan) -> str:
     if plan.dump is None:
         return "nothing: the database stays as it is"
-    lost = counted(plan.losses) or "nothing was written"
-    return f"what was written since {_time(plan.dump.taken_at)}: {lost}"
+    lost = counted(plan.losses) or "nothing"
+    return f"what was written since {_time(plan.dump.taken_at)}, by verifications too: {lost}"
 
 
 def counted(losses: Mapping[str, int]) -> str:

@@ -33,10 +33,9 @@ def test_a_plan_of_a_restore_in_lines() -> None:
     """The losses are counted, and a count of none is said too."""
     made = plan(MIGRATED, Request(restore=True))
     lost = {"runs": 12, "model versions": 1}
-    assert "lost       what was written since 2026-11-01 00:00 UTC: 12 runs, 1 model version" in text.plan_lines(
-        replace(made, losses=lost)
-    )
-    assert "lost       what was written since 2026-11-01 00:00 UTC: nothing was written" in text.plan_lines(made)
+    since = "lost       what was written since 2026-11-01 00:00 UTC, by verifications too"
+    assert f"{since}: 12 runs, 1 model version" in text.plan_lines(replace(made, losses=lost))
+    assert f"{since}: nothing" in text.plan_lines(made)
     assert "downtime   about 14 s" in text.plan_lines(made)
 
 
