@@ -137,14 +137,14 @@ def test_a_restore_goes_back_with_the_losses_counted(migrated: tuple[LocalStack,
     call(url, "registered-models/create", {"name": "after the dump"})
     dry = run(stack, "rollback", "--to-version", "3.4.0", "--restore", "--dry-run", "--json")
     assert dry.code == 0, dry.text
-    # And what the verification of 3.17.2 left: a run and its experiment.
-    assert '"runs": 4' in dry.text, dry.text
-    assert '"experiments": 1' in dry.text, dry.text
+    # And what the verifications of 3.17.2 left, as the candidate and in service: a run each, and its experiment.
+    assert '"runs": 5' in dry.text, dry.text
+    assert '"experiments": 2' in dry.text, dry.text
     assert '"registered models": 1' in dry.text
     done = run(stack, "rollback", "--to-version", "3.4.0", "--restore", "--yes", "--reason", "a test")
     assert done.code == 0, done.text
     (lost,) = re.findall(r"Lost: (.+)\.", done.text)
-    assert set(lost.split(", ")) == {"4 runs", "1 experiment", "1 registered model"}
+    assert set(lost.split(", ")) == {"5 runs", "2 experiments", "1 registered model"}
     assert client(stack, "read") == seen["before 3.17.2"]
     assert schema.kept(stack.state)
     assert call(url, "registered-models/search")["registered_models"]
