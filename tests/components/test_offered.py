@@ -14,6 +14,7 @@ from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.locator import from_document
 from mlflow_backend.migrate import resource
 from mlflow_backend.releases import resource as releases
+from mlflow_backend.releases.stores import FileStore
 from tests.components.ecs.cloud import LOCATOR
 
 if TYPE_CHECKING:
@@ -25,12 +26,10 @@ LOCAL = LocalLocator(stack="try", folder="/somewhere/.backend/try").document()
 
 @pytest.mark.parametrize(("locator", "stack"), [(ECS, "staging"), (LOCAL, "try")])
 def test_a_failed_migration_names_the_command_of_its_own_stack(
-    locator: dict[str, str], stack: str, monkeypatch: pytest.MonkeyPatch
+    locator: dict[str, str], stack: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Whoever copies it in an emergency must not have to know what stands for what."""
-    target = SimpleNamespace(
-        heads=lambda: None, migration_lock=contextlib.nullcontext, rollback=SimpleNamespace(load=lambda *_: None)
-    )
+    target = SimpleNamespace(heads=lambda: None, migration_lock=contextlib.nullcontext, store=FileStore(tmp_path))
 
     def fail(*_: object) -> None:
         raise PlatformFailed(

@@ -21,21 +21,17 @@ if TYPE_CHECKING:
 
 def locate(settings: Settings, naming: Naming, connection: Connection) -> EcsLocator:
     """Return the locator of a stack that is deployed. Raises Refused if it is not."""
-    ecs = connection.client("ecs")
+    ecs, ec2, elbv2, secrets = map(connection.client, ("ecs", "ec2", "elbv2", "secretsmanager"))
     services = _asked(ecs.describe_services, naming, cluster=naming.cluster(), services=[naming.service()])["services"]
     if not services:
         raise not_deployed(naming.stack, naming.region, "there is no service")
     network = services[0]["networkConfiguration"]["awsvpcConfiguration"]
     name = naming.security_group("tasks")
-    groups = _asked(
-        connection.client("ec2").describe_security_groups, naming, Filters=[{"Name": "group-name", "Values": [name]}]
-    )["SecurityGroups"]
+    filters = [{"Name": "group-name", "Values": [name]}]
+    groups = _asked(ec2.describe_security_groups, naming, Filters=filters)["SecurityGroups"]
     if not groups:
         raise not_deployed(naming.stack, naming.region, f"there is no security group {name}")
-    balancers = _asked(connection.client("elbv2").describe_load_balancers, naming, Names=[naming.balancer()])[
-        "LoadBalancers"
-    ]
-    secrets = connection.client("secretsmanager")
+    balancers = _asked(elbv2.describe_load_balancers, naming, Names=[naming.balancer()])["LoadBalancers"]
     return locator_of(
         settings,
         naming,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.ecs.refusals import naming_of, out_of_reach, refuse_unsupported
 from mlflow_backend.hosted import HostedTarget
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 # Each method imports what it needs: pulumi_aws takes seconds, boto3 a third of one.
 # ruff: noqa: PLC0415
 
-_ANY_REGION: Final = "us-east-1"
-
 
 class EcsTarget(HostedTarget):
     """See target.Target."""
@@ -37,6 +34,8 @@ class EcsTarget(HostedTarget):
 
     def unverified_between_updates(self, settings: Settings) -> str:
         """Return why no task can: it cannot call the balancer."""
+        from mlflow_backend.ecs.refusals import out_of_reach
+
         return out_of_reach(settings)
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> EcsBackend:
@@ -44,6 +43,7 @@ class EcsTarget(HostedTarget):
         del project, stack, folder
         from mlflow_backend.ecs.args import EcsBackendArgs
         from mlflow_backend.ecs.backend import EcsBackend
+        from mlflow_backend.ecs.refusals import refuse_unsupported
 
         # A stack's file says where the balancer is; the arguments of a program have a default for it.
         refuse_unsupported(settings)
@@ -54,6 +54,7 @@ class EcsTarget(HostedTarget):
         del folder
         from mlflow_backend.aws.connection import Connection
         from mlflow_backend.ecs.lookup import locate
+        from mlflow_backend.ecs.refusals import naming_of
 
         known = settings()
         naming = naming_of(known, project=project, stack=stack)
@@ -64,6 +65,7 @@ class EcsTarget(HostedTarget):
         del folder
         from mlflow_backend.ecs.args import EcsBackendArgs
         from mlflow_backend.ecs.doctor import check
+        from mlflow_backend.ecs.refusals import naming_of
 
         return check(EcsBackendArgs(settings=settings), naming_of(settings, project=project, stack=stack))
 
@@ -84,6 +86,7 @@ class EcsTarget(HostedTarget):
     ) -> tuple[Naming, tuple[Grant, ...]]:
         """See aws.permissions.RolesOnAws."""
         from mlflow_backend.ecs.permissions import grants
+        from mlflow_backend.ecs.refusals import naming_of
 
         naming = naming_of(settings, project=project, stack=stack)
         return naming, grants(settings, naming, purpose, state=state)
@@ -107,8 +110,8 @@ class EcsTarget(HostedTarget):
         from mlflow_backend.aws.connection import Connection
         from mlflow_backend.aws.store import S3Store
 
-        # S3 sends whoever asks elsewhere on to the bucket's own region.
-        client = Connection(os.environ.get("AWS_REGION", _ANY_REGION)).client("s3")
+        # Any region will do: S3 sends whoever asks elsewhere on to the bucket's own.
+        client = Connection(os.environ.get("AWS_REGION", "us-east-1")).client("s3")
         found = S3Root.at(address)
         return S3Store(client, bucket=found.bucket, root=found.root)
 

@@ -73,8 +73,9 @@ def test_no_bucket_yet_is_an_empty_store(s3: S3Client) -> None:
     assert store.keys("_backend/ledger") == ()
     assert store.read(["_backend/newest"]) == {}
     assert Ledger(store, by="me").state().pin is None
-    with pytest.raises(PlatformFailed, match="NoSuchBucket"):
+    with pytest.raises(PlatformFailed, match="not-there") as refused:
         store.replace("x", b"")
+    assert refused.value.code == "s3-bucket-gone"
 
 
 def test_many_keys_come_in_pages(store: S3Store) -> None:

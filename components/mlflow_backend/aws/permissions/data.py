@@ -160,7 +160,7 @@ def _own_objects(naming: Naming, store: S3Root) -> Iterator[Grant]:
         naming.bucket_arn(store.bucket),
         StringLike={"s3:prefix": [own, f"{own}/*"]},
     )
-    parts = ("damaged", "durations", "journal", "ledger", "locator", "locks", "newest", "reports")
+    parts = ("damaged", "durations", "journal", "ledger", "locator", "locks", "maintenance", "newest", "reports")
     yield grant(
         "ReadOwnObjects", ALL, "s3:GetObject", *(naming.bucket_arn(store.bucket, f"/{own}/{part}*") for part in parts)
     )
