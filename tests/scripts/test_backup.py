@@ -42,6 +42,11 @@ def test_a_recovery_key_is_made_once_and_only_its_public_half_is_printed(
     assert path.stat().st_mode & 0o777 == 0o600
     assert backup.main(["new-key", str(path)], root=root) == ExitCode.REFUSED
     assert sealing.read_key(path) == key
+    link = root / "link.txt"
+    link.symlink_to(root / "of-a-disk-that-is-not-there.txt")
+    for more in ([], ["--dry-run"]):
+        assert backup.main(["new-key", str(link), *more], root=root) == ExitCode.REFUSED
+    assert not link.exists()
 
 
 def test_a_damaged_backup_is_named_with_the_artifact(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,22 +96,27 @@ def _new_key(options: argparse.Namespace) -> int:
     """Write a private key into a new file of mode 600, and print the public one."""
     from mlflow_backend.backup import sealing
 
-    if options.file.exists():
-        raise Refused(
-            "it exists, and a key that is overwritten opens no backup any more",
-            code="recovery-key-exists",
-            fix="Name another file",
-            part=str(options.file),
-        )
+    exists = Refused(
+        "it exists, and a key that is overwritten opens no backup any more",
+        code="recovery-key-exists",
+        fix="Name another file",
+        part=str(options.file),
+    )
+    # A link that leads nowhere is a name that is taken, too.
+    if options.file.exists() or options.file.is_symlink():
+        raise exists
     if options.dry_run:
         show(options, {"file": str(options.file)}, [f"a recovery key would be written to {options.file}"])
         return ExitCode.DONE
     key = sealing.new_key()
     public = sealing.public_key(key)
-    # Not one that somebody makes meanwhile, either.
-    with options.file.open("x", encoding="utf-8") as stream:
-        options.file.chmod(0o600)
-        stream.write(f"# public key: {public}\n{key}\n")
+    try:
+        with options.file.open("x", encoding="utf-8") as stream:
+            options.file.chmod(0o600)
+            stream.write(f"# public key: {public}\n{key}\n")
+    except FileExistsError:
+        # Somebody has made it meanwhile.
+        raise exists from None
     show(options, {"publicKey": public, "file": str(options.file)}, [public])
     return ExitCode.DONE
 

@@ -230,10 +230,10 @@ class Service(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.service]),
         )
         label = pulumi.Output.concat(balancer.load_balancer.arn_suffix, "/", balancer.target_group.arn_suffix)
-        held = self._settings.aws.scaling
+        scaling = self._settings.aws.scaling
         metrics: dict[str, tuple[str, int, pulumi.Input[str] | None]] = {
-            "cpu": ("ECSServiceAverageCPUUtilization", held.cpu_percent, None),
-            "requests": ("ALBRequestCountPerTarget", held.requests_per_replica, label),
+            "cpu": ("ECSServiceAverageCPUUtilization", scaling.cpu_percent, None),
+            "requests": ("ALBRequestCountPerTarget", scaling.requests_per_replica, label),
         }
         for what, (metric, wanted, resource) in metrics.items():
             aws.appautoscaling.Policy(
